@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The states of a job and the events that move it. The only place where a move is allowed or refused.
+ * The states of a job and the events that move it. The only place where a move is allowed or
+ * refused.
  */
 #ifndef QUEUE_STATE_H
 #define QUEUE_STATE_H
