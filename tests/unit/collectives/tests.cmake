@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+drover_unit_test(collectives backend_single collectives)
