@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Running one attempt. The launcher is a process of its own (`drover launch`), so that a crash on one
- * side does not take the other down:
+ * Running one attempt. The launcher is a process of its own (`drover launch`), so that a crash on
+ * one side does not take the other down:
  *
  *     runner ── plan, then "stop" / "kill" lines ──> stdin   drover launch ── mpirun ── drover rank
  *            <── events, one JSON object a line ──── stdout
@@ -20,7 +20,8 @@
  *   {"event":"stopping","reason":"requested" | "deadline"}
  *   {"event":"rank_exit","rank":0,"code":0,"signal":0}
  *   {"event":"done","reason":"succeeded" | "failed" | "requested" | "deadline" | "setup" | "start"
- *                   | "killed", "code":0, "message":"..."}      always the last; nothing runs any more
+ *                   | "killed", "code":0, "message":"..."}      always the last; nothing runs any
+ * more
  *
  * Every event also has "at_ms" (wall clock) and "mono_ms" (CLOCK_BOOTTIME).
  */
@@ -31,8 +32,8 @@
 
 typedef struct Launch Launch;
 
-/* `event` is borrowed for the call. The end of the stream without a "done" (the launcher crashed) is
- * told as event NULL, once. */
+/* `event` is borrowed for the call. The end of the stream without a "done" (the launcher crashed)
+ * is told as event NULL, once. */
 typedef void (*LaunchEventFunc)(const json_t *event, void *user_data);
 
 /* Spawns `drover launch` (`program`: path of this executable) and watches it on the default

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Facts about one machine: its cores, memory, disk and devices. "No GPU" is a normal answer: then the
- * node's CPU is its one device, of model `cpu`.
+ * Facts about one machine: its cores, memory, disk and devices. "No GPU" is a normal answer: then
+ * the node's CPU is its one device, of model `cpu`.
  */
 #ifndef LAUNCHER_NODE_H
 #define LAUNCHER_NODE_H
