@@ -71,7 +71,8 @@ typedef enum { GROUP_STOP_INTERRUPT, GROUP_STOP_CANCEL } GroupStop;
  */
 void group_stop(Group *group, GroupStop how);
 
-/* The jobs as the group has them now: Job *, borrowed, in the order of their ids. */
+/* The jobs as the group has them now, in the order of their ids: the array is the caller's, the Job
+ * * in it are borrowed until the main loop runs again. */
 GPtrArray *group_get_jobs(const Group *group);
 /* What the job has cost up to this moment, without asking the store: cheap enough for a live line.
  */

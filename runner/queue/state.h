@@ -20,7 +20,10 @@ typedef enum {
 } JobState;
 
 const char *job_state_name(JobState state); /* "pending", ... */
+bool job_state_parse(const char *name, JobState *state);
 bool job_state_is_ended(JobState state);
+/* Somebody must be at work on it: neither pending nor ended. */
+bool job_state_is_active(JobState state);
 /* The state after an event of `type` in `state`; false when that event may not happen there. Events
  * that report only (progress, note, ...) leave the state as it is. */
 bool job_state_next(JobState state, const char *type, JobState *next);

@@ -159,7 +159,12 @@ bool store_check(Store *store, GError **error);
  * otherwise); STORE_ERROR_BUSY if another has it. The caller closes *fd. */
 bool store_lock_job(Store *store, JobId job, int *fd, GError **error);
 
+void event_free(Event *event);
+void lease_free(Lease *lease);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Job, job_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Event, event_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lease, lease_free)
 
 #endif
