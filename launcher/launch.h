@@ -32,8 +32,8 @@
 
 typedef struct Launch Launch;
 
-/* `event` is borrowed for the call. The end of the stream without a "done" (the launcher crashed)
- * is told as event NULL, once. */
+/* `event` is borrowed for the call, in which the launch must not be freed. The end of the stream
+ * without a "done" (the launcher crashed) is told as event NULL, once. */
 typedef void (*LaunchEventFunc)(const json_t *event, void *user_data);
 
 /* Spawns `drover launch` (`program`: path of this executable) and watches it on the default

@@ -6,3 +6,5 @@ set_target_properties(fake_nvml PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINA
 drover_unit_test(launcher node launcher)
 add_dependencies(test_launcher_node fake_nvml)
 drover_unit_test(launcher plan launcher)
+drover_unit_test(launcher launch launcher)
+target_sources(test_launcher_launch PRIVATE unit/launcher/run.c)

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Trees of processes, as /proc shows them.
+ */
+#ifndef LAUNCHER_PROC_H
+#define LAUNCHER_PROC_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* pid_t: everything below `ancestor`, without itself. One pass, so a process that forks meanwhile
+ * may be missed: who must get all repeats until nothing is left. */
+GArray *proc_list_descendants(pid_t ancestor);
+/* Asks the tree below `ancestor` to end: `signal` (0: SIGTERM) goes to those that handle it, so
+ * that a shell which merely waits for the program is not killed by what was meant for the program.
+ * Where nobody handles `signal`, SIGTERM takes its place, and where nobody handles that, all get
+ * it. */
+void proc_request_end(pid_t ancestor, int signal);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/launcher/run.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void on_event(const json_t *event, void *user_data)
+{
+    Run *run = user_data;
+    const char *name = run_string(event, "event");
+
+    if (event)
+        g_ptr_array_add(run->events, json_deep_copy(event));
+    if (!event || g_strcmp0(name, "done") == 0)
+        run->ended = true;
+    if (run->loop && (run->ended || g_strcmp0(name, run->until) == 0))
+        g_main_loop_quit(run->loop);
+}
+
+static PlanRank *rank_make(int number, int ranks, int cpus)
+{
+    PlanRank *rank = g_new0(PlanRank, 1);
+
+    rank->rank = rank->local_rank = number;
+    rank->cpus = g_array_new(FALSE, FALSE, sizeof(int));
+    for (int cpu = 0; ranks <= cpus && cpu < cpus; cpu++)
+        if (cpu % ranks == number)
+            g_array_append_val(rank->cpus, cpu);
+    rank->devices = g_ptr_array_new_with_free_func(g_free);
+    rank->env = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(rank->env, g_strdup_printf("LOCAL_RANK=%d", number));
+    g_ptr_array_add(rank->env, g_strdup_printf("RANK=%d", number));
+    return rank;
+}
+
+Run *run_new(const char *command, int ranks, int cpus)
+{
+    Run *run = g_new0(Run, 1);
+    Plan *plan = run->plan = g_new0(Plan, 1);
+    PlanIsland *island = g_new0(PlanIsland, 1);
+    PlanHost *host = g_new0(PlanHost, 1);
+
+    run->dir = g_dir_make_tmp("drover-launch-XXXXXX", NULL);
+    run->attempt_dir = g_build_filename(run->dir, "attempt-1", NULL);
+    run->events = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref);
+    plan->job = g_strdup("1");
+    plan->attempt = 1;
+    plan->run = g_strdup(command);
+    plan->workdir = g_strdup(run->dir);
+    plan->attempt_dir = g_strdup(run->attempt_dir);
+    plan->checkpoint_dir = g_build_filename(run->dir, "checkpoints", NULL);
+    plan->grace_ms = 30000;
+    plan->max_duration_ms = INT64_MAX;
+    plan->start_within_ms = INT64_MAX;
+    plan->env = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(plan->env, g_strdup("TEST_COMMON=common value"));
+    plan->secrets = g_ptr_array_new_with_free_func(g_free);
+    plan->islands = g_ptr_array_new();
+    g_ptr_array_add(plan->islands, island);
+    island->hosts = g_ptr_array_new();
+    g_ptr_array_add(island->hosts, host);
+    host->node = g_strdup("box");
+    host->address = g_strdup("127.0.0.1");
+    host->ranks = g_ptr_array_new();
+    for (int i = 0; i < ranks; i++)
+        g_ptr_array_add(host->ranks, rank_make(i, ranks, cpus));
+
+    /* The checked copy is what a runner would have; it frees its parts. */
+    json_t *json = plan_to_json(plan);
+    g_autoptr(GError) error = NULL;
+
+    run->plan = plan_from_json(json, &error);
+    g_assert_no_error(error);
+    json_decref(json);
+    for (int i = 0; i < ranks; i++) {
+        PlanRank *rank = host->ranks->pdata[i];
+
+        g_array_unref(rank->cpus);
+        g_ptr_array_unref(rank->devices);
+        g_ptr_array_unref(rank->env);
+        g_free(rank);
+    }
+    g_ptr_array_unref(host->ranks);
+    g_free(host->node);
+    g_free(host->address);
+    g_free(host);
+    g_ptr_array_unref(island->hosts);
+    g_free(island);
+    plan_free(plan);
+    return run;
+}
+
+void run_start(Run *run)
+{
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    g_autoptr(GError) error = NULL;
+
+    run->launch = launch_start(program, run->plan, -1, on_event, run, &error);
+    g_assert_no_error(error);
+}
+
+static gboolean too_late(void *user_data)
+{
+    const Run *run = user_data;
+
+    for (guint i = 0; i < run->events->len; i++) {
+        char *text = json_dumps(run->events->pdata[i], JSON_COMPACT);
+
+        g_printerr("%s\n", text);
+        free(text);
+    }
+    g_error("no '%s' within %d s", run->until ? run->until : "done", RUN_DEADLINE_S);
+    return G_SOURCE_REMOVE;
+}
+
+const json_t *run_wait(Run *run, const char *event)
+{
+    guint timer = g_timeout_add_seconds(RUN_DEADLINE_S, too_late, run);
+
+    run->until = event;
+    if (!run->ended) {
+        run->loop = g_main_loop_new(NULL, FALSE);
+        g_main_loop_run(run->loop);
+        g_clear_pointer(&run->loop, g_main_loop_unref);
+    }
+    g_source_remove(timer);
+    return run->events->len ? run->events->pdata[run->events->len - 1] : NULL;
+}
+
+const json_t *run_find(const Run *run, const char *event, guint index)
+{
+    for (guint i = 0; i < run->events->len; i++)
+        if (g_strcmp0(run_string(run->events->pdata[i], "event"), event) == 0 && index-- == 0)
+            return run->events->pdata[i];
+    return NULL;
+}
+
+const json_t *run_find_rank(const Run *run, const char *event, int rank)
+{
+    const json_t *found;
+
+    for (guint i = 0; (found = run_find(run, event, i)); i++)
+        if (run_integer(found, "rank") == rank)
+            return found;
+    return NULL;
+}
+
+int run_integer(const json_t *event, const char *member)
+{
+    return (int)json_integer_value(json_object_get(event, member));
+}
+
+const char *run_string(const json_t *event, const char *member)
+{
+    return json_string_value(json_object_get(event, member));
+}
+
+char *run_read(const Run *run, const char *file)
+{
+    g_autofree char *path = g_build_filename(run->dir, file, NULL);
+    char *text = NULL;
+
+    g_file_get_contents(path, &text, NULL, NULL);
+    return text;
+}
+
+char *run_wait_file(const Run *run, const char *file)
+{
+    for (int i = 0; i < RUN_DEADLINE_S * 100; i++) {
+        char *text = run_read(run, file);
+
+        if (text && *text)
+            return text;
+        g_free(text);
+        g_usleep(10000);
+        g_main_context_iteration(NULL, FALSE);
+    }
+    g_error("no '%s' within %d s", file, RUN_DEADLINE_S);
+    return NULL;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *ftw)
+{
+    (void)info;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+void run_free(Run *run)
+{
+    if (!run)
+        return;
+    launch_free(run->launch);
+    nftw(run->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    plan_free(run->plan);
+    g_ptr_array_unref(run->events);
+    g_free(run->attempt_dir);
+    g_free(run->dir);
+    g_free(run);
+}
