@@ -7,3 +7,7 @@ function(drover_bench name)
   target_link_libraries(bench_${name} PRIVATE drover_flags ${ARGN})
   set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 endfunction()
+
+if(MPI_C_FOUND)
+  drover_bench(coll collectives)
+endif()
