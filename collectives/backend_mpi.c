@@ -206,6 +206,7 @@ static int mpi_alloc(coll_comm *comm)
         state->inline_max = INLINE_MOST;
     if (state->inline_max < INLINE_LEAST)
         state->inline_max = INLINE_LEAST;
+    state->inline_max -= state->inline_max % _Alignof(MpiRecord);
     for (int i = 0; i < 2; i++) {
         state->scratch[i] = aligned_alloc(4096, state->block_bytes);
         if (!state->scratch[i])

@@ -50,22 +50,22 @@ static int direct_fail(coll_request *request, int peer, int code)
                           code == ESRCH ? "the process is gone" : strerror(code));
 }
 
-static int direct_read(coll_comm *comm, coll_request *request, int peer, void *into,
-                       size_t send_offset, size_t bytes)
+/* `offset` is in bytes from the send buffer of `peer`. */
+static int direct_read(coll_request *request, int peer, void *into, size_t offset, size_t bytes)
 {
-    const MpiState *state = comm->state;
+    const MpiState *state = request->comm->state;
     int code = direct_copy(process_vm_readv, state->pids[peer], into,
-                           coll_mpi_record(comm, peer)->send + send_offset, bytes);
+                           coll_mpi_record(request->comm, peer)->send + offset, bytes);
 
     return code == 0 ? COLL_OK : direct_fail(request, peer, code);
 }
 
-static int direct_write(coll_comm *comm, coll_request *request, int peer, void *from,
-                        size_t recv_offset, size_t bytes)
+/* `offset` is in bytes from the recv buffer of `peer`. */
+static int direct_write(coll_request *request, int peer, void *from, size_t offset, size_t bytes)
 {
-    const MpiState *state = comm->state;
+    const MpiState *state = request->comm->state;
     int code = direct_copy(process_vm_writev, state->pids[peer], from,
-                           coll_mpi_record(comm, peer)->recv + recv_offset, bytes);
+                           coll_mpi_record(request->comm, peer)->recv + offset, bytes);
 
     return code == 0 ? COLL_OK : direct_fail(request, peer, code);
 }
@@ -82,22 +82,20 @@ static int direct_reduce_piece(coll_comm *comm, coll_request *request, size_t fi
     char *partial = state->scratch[0];
 
     for (int r = 0; r < comm->size; r++) {
-        const char *data = own;
-        double factor = state->factors[r];
+        CollPart part = {own, state->factors[r]};
 
-        if (r != comm->rank && (!state->reduction.mean || factor > 0)) {
-            int rc =
-                direct_read(comm, request, r, state->scratch[1], first * element, count * element);
+        if (r != comm->rank && (!state->reduction.mean || part.factor > 0)) {
+            int rc = direct_read(request, r, state->scratch[1], first * element, count * element);
 
             if (rc != COLL_OK)
                 return rc;
-            data = state->scratch[1];
+            part.data = state->scratch[1];
         }
         if (r == 0)
-            coll_reduce_first(&state->reduction, partial, data, factor, count);
+            coll_reduce_first(&state->reduction, partial, part, count);
         else
-            coll_reduce_next(&state->reduction, r == comm->size - 1 ? recv : partial, partial, data,
-                             factor, count);
+            coll_reduce_next(&state->reduction, r == comm->size - 1 ? recv : partial, partial, part,
+                             count);
     }
     coll_reduce_last(&state->reduction, recv, count);
     return COLL_OK;
@@ -133,7 +131,7 @@ static int direct_reduce(coll_comm *comm, coll_request *request)
     rc = direct_reduce_piece(comm, request, first, count, recv);
     for (int r = 0; rc == COLL_OK && !scatter && r < comm->size; r++)
         if (r != comm->rank)
-            rc = direct_write(comm, request, r, recv, recv_offset, count * element);
+            rc = direct_write(request, r, recv, recv_offset, count * element);
     return rc == COLL_OK ? COLL_ADVANCE_MOVED : coll_mpi_goodbye(comm, request, rc);
 }
 
@@ -151,7 +149,7 @@ static int direct_gather(coll_comm *comm, coll_request *request)
     if (s == comm->size)
         return coll_mpi_goodbye(comm, request, COLL_OK);
     if (peer != comm->rank)
-        rc = direct_read(comm, request, peer, into, 0, bytes);
+        rc = direct_read(request, peer, into, 0, bytes);
     else if (into != call->send)
         memcpy(into, call->send, bytes);
     return rc == COLL_OK ? COLL_ADVANCE_MOVED : coll_mpi_goodbye(comm, request, rc);
@@ -163,7 +161,7 @@ static int direct_broadcast(coll_comm *comm, coll_request *request)
     int rc = COLL_OK;
 
     if (comm->rank != call->root)
-        rc = direct_read(comm, request, call->root, call->recv, 0,
+        rc = direct_read(request, call->root, call->recv, 0,
                          call->count * coll_type_size(call->type));
     return coll_mpi_goodbye(comm, request, rc);
 }

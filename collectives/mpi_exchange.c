@@ -17,9 +17,12 @@
 
 #include "collectives/mpi.h"
 
+/* From one record to the next: each begins aligned. */
 static size_t exchange_record_bytes(const MpiState *state)
 {
-    return sizeof(MpiRecord) + state->inline_bytes;
+    size_t align = _Alignof(MpiRecord);
+
+    return sizeof(MpiRecord) + (state->inline_bytes + align - 1) / align * align;
 }
 
 int coll_mpi_exchange_alloc(coll_comm *comm)
@@ -164,10 +167,10 @@ static void hello_begin(coll_comm *comm, const CollCall *call)
         memcpy(at + sizeof record, call->send, state->inline_bytes);
 }
 
-/* The elements that came with the record of `rank`, from element `first` on. */
-static const void *hello_data(const coll_comm *comm, const CollCall *call, int rank, size_t first)
+/* The elements that came with the record of `rank`. */
+static const char *hello_data(const coll_comm *comm, int rank)
 {
-    return (const char *)(coll_mpi_record(comm, rank) + 1) + first * coll_type_size(call->type);
+    return (const char *)(coll_mpi_record(comm, rank) + 1);
 }
 
 /* Reduces elements [first, first + count) of the records in rank order. */
@@ -177,11 +180,15 @@ static void hello_reduce(coll_comm *comm, const CollCall *call, size_t first)
     const CollReduction *reduction = &state->reduction;
     void *recv = call->recv;
 
-    coll_reduce_first(reduction, recv, hello_data(comm, call, 0, first), state->factors[0],
-                      call->count);
-    for (int r = 1; r < comm->size; r++)
-        coll_reduce_next(reduction, recv, recv, hello_data(comm, call, r, first), state->factors[r],
-                         call->count);
+    for (int r = 0; r < comm->size; r++) {
+        CollPart part = {hello_data(comm, r) + first * coll_type_size(call->type),
+                         state->factors[r]};
+
+        if (r == 0)
+            coll_reduce_first(reduction, recv, part, call->count);
+        else
+            coll_reduce_next(reduction, recv, recv, part, call->count);
+    }
     coll_reduce_last(reduction, recv, call->count);
 }
 
@@ -193,11 +200,11 @@ static void hello_deliver(coll_comm *comm, const CollCall *call)
     case COLL_CALL_BARRIER:
         break;
     case COLL_CALL_BROADCAST:
-        memcpy(call->recv, hello_data(comm, call, call->root, 0), bytes);
+        memcpy(call->recv, hello_data(comm, call->root), bytes);
         break;
     case COLL_CALL_ALL_GATHER:
         for (int r = 0; r < comm->size; r++)
-            memcpy((char *)call->recv + (size_t)r * bytes, hello_data(comm, call, r, 0), bytes);
+            memcpy((char *)call->recv + (size_t)r * bytes, hello_data(comm, r), bytes);
         break;
     case COLL_CALL_REDUCE_SCATTER:
         hello_reduce(comm, call, (size_t)comm->rank * call->count);

@@ -51,6 +51,13 @@ static const char *ring_send_at(const CollCall *call, size_t element)
     return (const char *)call->send + element * coll_type_size(call->type);
 }
 
+static CollPart ring_part(const coll_comm *comm, const CollCall *call, Block block)
+{
+    const MpiState *state = comm->state;
+
+    return (CollPart){ring_send_at(call, block.first), state->factors[comm->rank]};
+}
+
 static char *ring_recv_at(const CollCall *call, size_t element)
 {
     return (char *)call->recv + element * coll_type_size(call->type);
@@ -108,9 +115,10 @@ int coll_mpi_ring(coll_comm *comm, coll_request *request)
 
 /* ---- one step to the right ---- */
 
-static int ring_shift(coll_comm *comm, coll_request *request, const void *send, size_t send_count,
-                      void *recv, size_t recv_count)
+static int ring_shift(coll_request *request, const void *send, size_t send_count, void *recv,
+                      size_t recv_count)
 {
+    coll_comm *comm = request->comm;
     size_t element = coll_type_size(request->call.type);
     int left = (comm->rank + comm->size - 1) % comm->size;
     int right = (comm->rank + 1) % comm->size;
@@ -133,8 +141,7 @@ static void ring_reduce_take(coll_comm *comm, const CollCall *call, int s)
 
     if (last)
         into = ring_recv_at(call, ring_has_rank_blocks(call) ? state->slice_first : block.first);
-    coll_reduce_next(&state->reduction, into, partial, ring_send_at(call, block.first),
-                     state->factors[comm->rank], block.count);
+    coll_reduce_next(&state->reduction, into, partial, ring_part(comm, call, block), block.count);
     if (last)
         coll_reduce_last(&state->reduction, into, block.count);
 }
@@ -160,9 +167,9 @@ static int ring_reduce(coll_comm *comm, coll_request *request)
     if (s == 0 && !state->reduction.mean)
         send = ring_send_at(call, out.first);
     else if (s == 0)
-        coll_reduce_first(&state->reduction, state->scratch[0], ring_send_at(call, out.first),
-                          state->factors[comm->rank], out.count);
-    return ring_shift(comm, request, send, out.count, state->scratch[(s + 1) % 2], in.count);
+        coll_reduce_first(&state->reduction, state->scratch[0], ring_part(comm, call, out),
+                          out.count);
+    return ring_shift(request, send, out.count, state->scratch[(s + 1) % 2], in.count);
 }
 
 /* Step s sends the finished block rank - s and receives block rank - 1 - s. */
@@ -176,7 +183,7 @@ static int ring_gather(coll_comm *comm, coll_request *request)
 
     if (s == comm->size - 1)
         return ring_end_slice(comm, request);
-    return ring_shift(comm, request, ring_recv_at(call, out.first), out.count,
+    return ring_shift(request, ring_recv_at(call, out.first), out.count,
                       ring_recv_at(call, in.first), in.count);
 }
 

@@ -90,46 +90,45 @@ int coll_reduction_set_weights(CollReduction *reduction, const double *weights, 
     return -1;
 }
 
-void coll_reduce_first(const CollReduction *reduction, void *dst, const void *src, double factor,
-                       size_t n)
+void coll_reduce_first(const CollReduction *reduction, void *dst, CollPart part, size_t n)
 {
     size_t bytes = n * coll_type_size(reduction->type);
 
-    if (reduction->mean && factor == 0)
+    if (reduction->mean && part.factor == 0)
         memset(dst, 0, bytes);
     else if (reduction->mean)
-        mean_first(dst, src, (float)factor, n);
-    else if (bytes > 0 && dst != src)
-        memcpy(dst, src, bytes);
+        mean_first(dst, part.data, (float)part.factor, n);
+    else if (bytes > 0 && dst != part.data)
+        memcpy(dst, part.data, bytes);
 }
 
-void coll_reduce_next(const CollReduction *reduction, void *dst, const void *partial,
-                      const void *src, double factor, size_t n)
+void coll_reduce_next(const CollReduction *reduction, void *dst, const void *partial, CollPart part,
+                      size_t n)
 {
-    if (reduction->mean && factor == 0) {
+    if (reduction->mean && part.factor == 0) {
         if (dst != partial)
             memcpy(dst, partial, n * sizeof(float));
         return;
     }
     if (reduction->mean) {
-        mean_next(dst, partial, src, (float)factor, n);
+        mean_next(dst, partial, part.data, (float)part.factor, n);
         return;
     }
     switch (reduction->type) {
     case COLL_U8:
-        u8_next(reduction->op, dst, partial, src, n);
+        u8_next(reduction->op, dst, partial, part.data, n);
         break;
     case COLL_I32:
-        i32_next(reduction->op, dst, partial, src, n);
+        i32_next(reduction->op, dst, partial, part.data, n);
         break;
     case COLL_I64:
-        i64_next(reduction->op, dst, partial, src, n);
+        i64_next(reduction->op, dst, partial, part.data, n);
         break;
     case COLL_F32:
-        f32_next(reduction->op, dst, partial, src, n);
+        f32_next(reduction->op, dst, partial, part.data, n);
         break;
     case COLL_F64:
-        f64_next(reduction->op, dst, partial, src, n);
+        f64_next(reduction->op, dst, partial, part.data, n);
         break;
     }
 }

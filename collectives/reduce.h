@@ -30,13 +30,16 @@ CollReduction coll_reduction_from_call(const CollCall *call);
 int coll_reduction_set_weights(CollReduction *reduction, const double *weights, int size,
                                double *factors);
 
-/* dst = what a rank with `factor` contributes. `factor` counts for a mean only; when it is 0 src is
- * not read. */
-void coll_reduce_first(const CollReduction *reduction, void *dst, const void *src, double factor,
-                       size_t n);
-/* dst = partial (op) contribution of src; dst may be partial or src. */
-void coll_reduce_next(const CollReduction *reduction, void *dst, const void *partial,
-                      const void *src, double factor, size_t n);
+/* What one rank brings in. `factor` counts for a mean only; when it is 0 the data is not read. */
+typedef struct {
+    const void *data;
+    double factor;
+} CollPart;
+
+void coll_reduce_first(const CollReduction *reduction, void *dst, CollPart part, size_t n);
+/* dst = partial (op) part; dst may be partial or the part's data. */
+void coll_reduce_next(const CollReduction *reduction, void *dst, const void *partial, CollPart part,
+                      size_t n);
 void coll_reduce_last(const CollReduction *reduction, void *dst, size_t n);
 
 #endif

@@ -38,6 +38,7 @@ NO_GLIB = {"collectives", "examples"}
 
 # Mutable file-scope state that is there for a reason, by object file and symbol.
 STATE_ALLOWED = {
+    ("stop.c.o", "state.0"),  # a signal handler reaches nothing but what is static
 }
 
 
@@ -122,6 +123,10 @@ def test_functions_stay_within_budget():
 
 # Signatures that are not ours to choose, or whose parameters are the operator's own tensors and sizes.
 BUDGET_FIXED_BY_OTHERS = {
+    # send, recv, count, type, operation, communicator: as every MPI and NCCL program knows it
+    "coll_all_reduce": True,
+    "coll_all_reduce_start": True,
+    "coll_reduce_scatter": True,
 }
 
 

@@ -149,7 +149,8 @@ static void test_all_reduce(gconstpointer data)
     for (size_t c = 0; c < G_N_ELEMENTS(COUNTS); c++)
         for (int type = COLL_U8; type <= COLL_F64; type++)
             for (int op = COLL_SUM; op <= COLL_MAX; op++)
-                check_all_reduce(comm, (coll_type)type, (coll_op)op, COUNTS[c]);
+                if (COUNTS[c] < 100000 || op == type % 3)
+                    check_all_reduce(comm, (coll_type)type, (coll_op)op, COUNTS[c]);
     check_all_reduce(comm, COLL_F32, COLL_SUM, 3000017);
 }
 
