@@ -250,7 +250,7 @@ bool ledger_audit(Ledger *ledger, int64_t *postings, GError **error)
     bool ok = false;
 
     if (begun && sqlite3_exec(ledger->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
-        return ledger_db_fail(ledger, "cannot begin", error);
+        return ledger_db_fail(ledger, "cannot begin to read", error);
     ok = check_chain(&audit, &count, error) && check_balances(&audit, error);
     sqlite3_reset(posting_rows);
     sqlite3_reset(leg_rows);

@@ -195,7 +195,8 @@ LedgerTransaction *ledger_db_begin(Ledger *ledger, GError **error)
     LedgerTransaction *transaction = NULL;
     bool nested = !sqlite3_get_autocommit(ledger->db);
 
-    if (!execute(ledger, nested ? "SAVEPOINT ledger" : "BEGIN IMMEDIATE", "cannot begin", error))
+    if (!execute(ledger, nested ? "SAVEPOINT ledger" : "BEGIN IMMEDIATE", "cannot begin to write",
+                 error))
         return NULL;
     transaction = g_new(LedgerTransaction, 1);
     *transaction = (LedgerTransaction){ledger, nested};
