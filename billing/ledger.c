@@ -287,6 +287,8 @@ bool ledger_get_balance(Ledger *ledger, const char *account, MoneyAsset asset, i
     g_autoptr(LedgerQuery) query = ledger_db_query(ledger, SQL_BALANCE_GET);
     int code = SQLITE_DONE;
 
+    if (!ledger_db_settle(ledger, error))
+        return false;
     ledger_db_bind_text(query, 1, "");
     ledger_db_bind_text(query, 2, money_asset_name(asset));
     ledger_db_bind_text(query, 3, account);

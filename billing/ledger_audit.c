@@ -240,7 +240,7 @@ static bool check_balances(Audit *audit, GError **error)
 
 bool ledger_audit(Ledger *ledger, int64_t *postings, GError **error)
 {
-    bool begun = sqlite3_get_autocommit(ledger->db);
+    bool begun = false;
     g_autoptr(LedgerQuery) posting_rows = ledger_db_query(ledger, SQL_POSTINGS);
     g_autoptr(LedgerQuery) leg_rows = ledger_db_query(ledger, SQL_LEGS);
     g_autoptr(GHashTable) balances =
@@ -249,6 +249,9 @@ bool ledger_audit(Ledger *ledger, int64_t *postings, GError **error)
     int64_t count = 0;
     bool ok = false;
 
+    if (!ledger_db_settle(ledger, error))
+        return false;
+    begun = sqlite3_get_autocommit(ledger->db);
     if (begun && sqlite3_exec(ledger->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
         return ledger_db_fail(ledger, "cannot begin to read", error);
     ok = check_chain(&audit, &count, error) && check_balances(&audit, error);

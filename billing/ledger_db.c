@@ -190,14 +190,42 @@ static bool execute(Ledger *ledger, const char *sql, const char *what, GError **
            ledger_db_fail(ledger, what, error);
 }
 
+/* A rollback can fail too, where the caller's progress handler or sqlite3_interrupt() stops it.
+ * Then nothing else may happen in that transaction; this is tried again first. */
+bool ledger_db_settle(Ledger *ledger, GError **error)
+{
+    if (ledger->rollback_failed && !sqlite3_get_autocommit(ledger->db) &&
+        !execute(ledger, "ROLLBACK", "cannot take back a failed posting", error))
+        return false;
+    ledger->rollback_failed = false;
+    return true;
+}
+
+/* Takes back what is open; SQLite may have done so already (a full disk). */
+static void take_back(Ledger *ledger, bool nested)
+{
+    const char *sql = nested ? "ROLLBACK TO ledger; RELEASE ledger" : "ROLLBACK";
+
+    if (sqlite3_get_autocommit(ledger->db))
+        return;
+    if (sqlite3_exec(ledger->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        ledger->rollback_failed = !nested;
+}
+
 LedgerTransaction *ledger_db_begin(Ledger *ledger, GError **error)
 {
     LedgerTransaction *transaction = NULL;
-    bool nested = !sqlite3_get_autocommit(ledger->db);
+    bool nested = false;
 
-    if (!execute(ledger, nested ? "SAVEPOINT ledger" : "BEGIN IMMEDIATE", "cannot begin to write",
-                 error))
+    if (!ledger_db_settle(ledger, error))
         return NULL;
+    nested = !sqlite3_get_autocommit(ledger->db);
+    if (!execute(ledger, nested ? "SAVEPOINT ledger" : "BEGIN IMMEDIATE", "cannot begin to write",
+                 error)) {
+        if (!nested)
+            take_back(ledger, false); /* an interrupt may be told after BEGIN has taken effect */
+        return NULL;
+    }
     transaction = g_new(LedgerTransaction, 1);
     *transaction = (LedgerTransaction){ledger, nested};
     return transaction;
@@ -218,11 +246,7 @@ void ledger_db_rollback(LedgerTransaction *transaction)
 {
     if (!transaction)
         return;
-    /* After some errors (a full disk) SQLite has rolled back already; then this changes nothing. */
-    if (!sqlite3_get_autocommit(transaction->ledger->db))
-        sqlite3_exec(transaction->ledger->db,
-                     transaction->nested ? "ROLLBACK TO ledger; RELEASE ledger" : "ROLLBACK", NULL,
-                     NULL, NULL);
+    take_back(transaction->ledger, transaction->nested);
     g_free(transaction);
 }
 

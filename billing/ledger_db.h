@@ -28,6 +28,7 @@ typedef enum {
 struct Ledger {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
+    bool rollback_failed; /* a transaction of the ledger's own is still open */
 };
 
 /* Creates the tables where they are missing, in one transaction, and prepares the statements. */
@@ -50,6 +51,10 @@ void ledger_db_bind_text(LedgerQuery *query, int at, const char *text);
 const char *ledger_db_text(LedgerQuery *query, int column);
 /* SQLITE_ROW or SQLITE_DONE; anything else sets `error`. */
 int ledger_db_step(Ledger *ledger, LedgerQuery *query, const char *what, GError **error);
+
+/* A rollback can fail too, where the caller's progress handler or sqlite3_interrupt() stops it.
+ * Until it is made up for, nobody may read or write: what is there is half a posting. */
+bool ledger_db_settle(Ledger *ledger, GError **error);
 
 /* BEGIN IMMEDIATE, or a savepoint where the caller has begun already. What is not committed when it
  * goes out of scope is rolled back. */
