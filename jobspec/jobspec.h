@@ -26,7 +26,11 @@ typedef struct {
 
 typedef enum { JOBSPEC_SAME_NONE, JOBSPEC_SAME_REGION, JOBSPEC_SAME_SITE } JobSpecSame;
 typedef enum { JOBSPEC_SPOT_NEVER, JOBSPEC_SPOT_AUTO, JOBSPEC_SPOT_ONLY } JobSpecSpot;
-typedef enum { JOBSPEC_LAUNCH_MPI, JOBSPEC_LAUNCH_TORCHRUN, JOBSPEC_LAUNCH_SHELL } JobSpecLaunchType;
+typedef enum {
+    JOBSPEC_LAUNCH_MPI,
+    JOBSPEC_LAUNCH_TORCHRUN,
+    JOBSPEC_LAUNCH_SHELL
+} JobSpecLaunchType;
 typedef enum { JOBSPEC_BALANCE_AUTO, JOBSPEC_BALANCE_EVEN } JobSpecBalance;
 typedef enum { JOBSPEC_SYNC_STEP, JOBSPEC_SYNC_LOCAL } JobSpecSync;
 typedef enum {
@@ -64,7 +68,7 @@ typedef struct {
 } JobSpecResources;
 
 typedef struct {
-    char *job;  /* name of another job of the same file */
+    char *job;  /* name of another job of the same file, after matrix expansion */
     char *when; /* "succeeded" | "failed" | "ended" */
 } JobSpecDependency;
 
@@ -74,9 +78,10 @@ typedef struct {
 } JobSpecPair;
 
 typedef struct {
-    char *name;    /* unique in the file after matrix expansion: NAME or NAME-K */
-    char *image;   /* "host" | "oci:PATH" | "docker:REF" */
-    char *workdir; /* as written; relative to the folder of the job file */
+    int64_t version;    /* of the job file's format: 1 */
+    char *name;         /* unique in the file after matrix expansion: NAME or NAME-K */
+    char *image;        /* "host" | "oci:PATH" | "docker:REF" */
+    char *workdir;      /* as written; relative to the folder of the job file */
     GPtrArray *envs;    /* JobSpecPair *, sorted by key */
     GPtrArray *secrets; /* char * */
 
@@ -87,8 +92,8 @@ typedef struct {
         GPtrArray *location; /* char *, lower case */
         JobSpecSame same;
         bool green;
-        GPtrArray *compliance; /* char *, all of */
-        GPtrArray *tier;       /* char *, any of; empty: all */
+        GPtrArray *compliance;      /* char *, all of */
+        GPtrArray *tier;            /* char *, any of; empty: all */
         int64_t proof_max_age_ms;   /* INT64_MAX: any */
         int64_t reliability_ppm;    /* 0.97 is 970000; 0: any */
         JobSpecRange bandwidth_bps; /* bits per second */
@@ -117,10 +122,10 @@ typedef struct {
     } train;
 
     struct {
-        char *path;       /* NULL: no checkpoint; a relative one is inside the directory of the job */
+        char *path; /* NULL: no checkpoint; a relative one is inside the directory of the job */
         int64_t every_ms; /* 0: the program decides */
         int64_t keep;
-        int signal;       /* number of the signal, 0: none */
+        int signal; /* number of the signal, 0: none */
         int64_t grace_ms;
     } checkpoint;
 
@@ -132,9 +137,9 @@ typedef struct {
 
     struct {
         int64_t max_duration_ms;
-        int64_t max_cost_usd_micro;  /* INT64_MAX: none */
-        int64_t start_within_ms;     /* INT64_MAX: none */
-        int64_t idle_gpu_below_ppm;  /* 0: no check */
+        int64_t max_cost_usd_micro; /* INT64_MAX: none */
+        int64_t start_within_ms;    /* INT64_MAX: none */
+        int64_t idle_gpu_below_ppm; /* 0: no check */
         int64_t idle_gpu_for_ms;
     } limits;
 
@@ -150,7 +155,8 @@ typedef struct {
     int64_t max_parallel;  /* INT64_MAX: no limit */
     GArray *ports;         /* int64_t */
 
-    GHashTable *set_fields; /* dotted paths written in the file ("where.location") -> JobSpecPosition* */
+    GHashTable
+        *set_fields; /* dotted paths written in the file ("where.location") -> JobSpecPosition* */
 } JobSpec;
 
 #define JOBSPEC_PROCS_GPU      0  /* one rank a device */
@@ -199,7 +205,8 @@ void jobspec_file_free(JobSpecFile *file);
 bool jobspec_file_has_errors(const JobSpecFile *file);
 /* The compiler-style text with source line and underline; colours where `colour`. */
 void jobspec_file_print(const JobSpecFile *file, FILE *out, bool colour);
-/* {"file", "ok", "diagnostics": [{severity, code, line, column, length, message}], "jobs": [...]} */
+/* {"file", "ok", "diagnostics": [{severity, code, line, column, length, message}], "jobs": [...]}
+ */
 json_t *jobspec_file_to_json(const JobSpecFile *file);
 
 /* A feature that a backend cannot honour. `path` is a dotted field path; `reason` completes the
@@ -209,7 +216,8 @@ typedef struct {
     const char *reason;
 } JobSpecRefusal;
 
-/* Adds an error at the field's place for each refused field that the job's author wrote. */
+/* Adds an error at the field's place for each refused field that the job's author wrote with a
+ * value other than its default. A group ("where") stands for all fields in it. */
 void jobspec_file_refuse(JobSpecFile *file, const JobSpec *job, const char *backend,
                          const JobSpecRefusal *refusals, size_t refusals_count);
 /* Adds an error at the place of `path` (or the document's start where it was not written). */
@@ -218,8 +226,8 @@ void jobspec_file_add_error(JobSpecFile *file, const JobSpec *job, const char *p
 bool jobspec_is_set(const JobSpec *job, const char *path);
 
 /* Canonical JSON of one job: all fields, defaults included, keys sorted, after matrix expansion and
- * any_of merge kept as a list. It is itself a valid job file: parsing it gives an equal JobSpec with
- * the same digest. */
+ * any_of merge kept as a list. It is itself a valid job file: parsing it gives an equal JobSpec
+ * with the same digest. */
 json_t *jobspec_to_json(const JobSpec *job);
 /* SHA-256 over the canonical JSON's compact bytes, in lower-case hex. */
 char *jobspec_digest(const JobSpec *job);
