@@ -18,3 +18,6 @@ function(drover_fuzz name)
 endfunction()
 
 drover_fuzz(price billing)
+if(TARGET gpt)
+  drover_fuzz(safetensors gpt)
+endif()
