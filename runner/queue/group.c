@@ -260,7 +260,7 @@ static bool take_over(Group *group, JobId id, int *fd, GError **error)
 {
     Store *store = group->config->store;
     g_autoptr(Job) job = NULL;
-    Event resumed = {.job = id, .type = (char[]){"resumed"}};
+    g_autoptr(Event) resumed = NULL;
 
     if (!store_lock_job(store, id, fd, error))
         return false;
@@ -272,9 +272,8 @@ static bool take_over(Group *group, JobId id, int *fd, GError **error)
         g_set_error(error, STORE_ERROR, STORE_ERROR_BUSY,
                     "job %" PRId64 " was given up a moment ago; try again", id.value);
     } else if (job) {
-        resumed.attempt = job->attempts;
-        resumed.at_ms = run_wall_ms();
-        if (store_append(store, &resumed, error))
+        resumed = event_new(job, "resumed", run_wall_ms(), NULL);
+        if (store_append(store, resumed, error))
             return true;
     }
     close(*fd);

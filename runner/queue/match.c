@@ -124,11 +124,29 @@ typedef struct {
     const char *holder;
 } Search;
 
+/* The memory a GPU is sold with, in its name and on price lists, given what it reports: a little
+ * less, for firmware and ECC keep some. */
+static int sold_gb(int64_t bytes)
+{
+    static const int sold[] = {2,  4,  6,  8,  10, 11, 12,  16,  20,  22,  24,  32,
+                               40, 48, 64, 80, 94, 96, 128, 141, 180, 192, 256, 288};
+    int64_t mib = bytes >> 20;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sold); i++) {
+        if (mib <= (int64_t)sold[i] * 1024)
+            return sold[i];
+    }
+    return (int)MIN(mib / 1024, G_MAXINT);
+}
+
+/* Memory may make the price: A100-80GB is looked up before A100. */
 static bool has_price(const Try *try, const Device *device, Search *search, int64_t *price)
 {
+    g_autofree char *name =
+        g_strdup_printf("%s-%dGB", device->model, sold_gb(device->memory_bytes));
     g_autoptr(GError) failure = NULL;
 
-    if (!price_list_find(try->prices, device->model, price, &failure)) {
+    if (!price_list_find(try->prices, name, price, &failure)) {
         g_free(search->price_error);
         search->price_error = g_strdup(failure->message);
         return false;

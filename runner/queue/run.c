@@ -55,7 +55,7 @@ Run *run_new(const GroupConfig *config, JobId id, int fd, const RunFuncs *funcs,
     run->user_data = user_data;
     run->lock_fd = fd;
     run->job = job_new(id, NULL, NULL);
-    attempt_init(&run->attempt);
+    run_init_attempt(&run->attempt);
     return run;
 }
 
@@ -99,7 +99,7 @@ void run_free(Run *run)
         launch_stop(run->launch, true);
         launch_free(run->launch);
     }
-    attempt_clear(&run->attempt);
+    run_clear_attempt(&run->attempt);
     g_clear_pointer(&run->leases, g_ptr_array_unref);
     jobspec_free(run->spec);
     job_free(run->job);
@@ -176,14 +176,7 @@ int64_t run_time_left_ms(const Run *run)
 
 Event *run_event(const Run *run, const char *type, json_t *body)
 {
-    Event *event = g_new0(Event, 1);
-
-    event->job = run->job->id;
-    event->attempt = run->job->attempts;
-    event->at_ms = run_wall_ms();
-    event->type = g_strdup(type);
-    event->body = body;
-    return event;
+    return event_new(run->job, type, run_wall_ms(), body);
 }
 
 void run_break(Run *run, GError *error)
@@ -353,14 +346,17 @@ void run_on_launch_event(const json_t *event, void *user_data)
 {
     Run *run = user_data;
     const char *type = json_string_value(json_object_get(event, "event"));
+    bool over = !event || g_strcmp0(type, "done") == 0;
     GError *error = NULL;
 
-    if (run->broken || run->reap_source)
+    if (run->reap_source)
         return;
-    if (event)
+    if (event && !run->broken)
         run->funcs->event(run, event, run->user_data);
-    if (!event || g_strcmp0(type, "done") == 0)
+    if (over && run->broken)
+        run_reap(run);
+    else if (over)
         run_finish(run, event);
-    else if (type && !run_report(run, event, &error))
+    else if (type && !run->broken && !run_report(run, event, &error))
         run_break(run, error);
 }

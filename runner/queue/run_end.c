@@ -154,16 +154,44 @@ static bool store_end(Run *run, const End *end, int64_t used_ms, GError **error)
            db_commit(tx, error) && run_load_leases(run, error);
 }
 
+static gboolean on_retry(gpointer user_data)
+{
+    Run *run = user_data;
+    g_autoptr(Event) event = run_event(run, "queued", NULL);
+    g_autoptr(DbTx) tx = NULL;
+    GError *error = NULL;
+
+    run->retry_source = 0;
+    tx = db_begin(run->config->store->db, false, &error);
+    if (tx && store_append(run->config->store, event, &error) && db_commit(tx, &error))
+        run_tell(run);
+    else
+        run_break(run, error);
+    return G_SOURCE_REMOVE;
+}
+
+static void schedule_retry(Run *run)
+{
+    int64_t wait = CLAMP(run->job->retry_at_ms - run_wall_ms(), 0, G_MAXUINT);
+
+    run->retry_source = g_timeout_add((guint)wait, on_retry, run);
+}
+
 static gboolean on_reap(gpointer user_data)
 {
     Run *run = user_data;
 
     run->reap_source = 0;
     g_clear_pointer(&run->launch, launch_free);
-    if (run->job->state == JOB_RETRYING)
-        run_schedule_retry(run);
+    if (run->job->state == JOB_RETRYING && !run->broken)
+        schedule_retry(run);
     run->funcs->changed(run, run->user_data);
     return G_SOURCE_REMOVE;
+}
+
+void run_reap(Run *run)
+{
+    run->reap_source = g_idle_add(on_reap, run);
 }
 
 /* The time to bill: up to "done", or as of the last heartbeat (-1) where there is none. A preflight
@@ -185,16 +213,13 @@ void run_finish(Run *run, const json_t *done)
     run_age_leases(run, used_ms);
     end = decide(run, done);
     g_clear_handle_id(&run->beat_source, g_source_remove);
+    run_reap(run);
     stored = store_end(run, &end, used_ms, &error);
     g_free(end.reason);
-    if (!stored) {
+    if (stored)
+        run_tell(run);
+    else
         run_break(run, error);
-        return;
-    }
-    /* We are in a callback of the Launch: it is freed from the loop, and only then may the job go
-     * on. */
-    run->reap_source = g_idle_add(on_reap, run);
-    run_tell(run);
 }
 
 void run_finish_unlaunched(Run *run, const char *cause, const char *reason)
@@ -206,27 +231,4 @@ void run_finish_unlaunched(Run *run, const char *cause, const char *reason)
         run_tell(run);
     else
         run_break(run, error);
-}
-
-static gboolean on_retry(gpointer user_data)
-{
-    Run *run = user_data;
-    g_autoptr(Event) event = run_event(run, "queued", NULL);
-    g_autoptr(DbTx) tx = NULL;
-    GError *error = NULL;
-
-    run->retry_source = 0;
-    tx = db_begin(run->config->store->db, false, &error);
-    if (tx && store_append(run->config->store, event, &error) && db_commit(tx, &error))
-        run_tell(run);
-    else
-        run_break(run, error);
-    return G_SOURCE_REMOVE;
-}
-
-void run_schedule_retry(Run *run)
-{
-    int64_t wait = CLAMP(run->job->retry_at_ms - run_wall_ms(), 0, G_MAXUINT);
-
-    run->retry_source = g_timeout_add((guint)wait, on_retry, run);
 }

@@ -25,7 +25,7 @@ typedef struct {
     Event *progress;    /* merged, not stored yet; NULL: none */
     Event *checkpoint;  /* the newest, not stored yet; NULL: none */
     int notes;          /* taken so far */
-} Attempt;
+} RunAttempt;
 
 struct Run {
     const GroupConfig *config;
@@ -37,7 +37,7 @@ struct Run {
     char *base_dir;
     GPtrArray *leases; /* Lease *: of all attempts; those held grow with the clock */
     Launch *launch;    /* NULL: no attempt at work */
-    Attempt attempt;
+    RunAttempt attempt;
     guint beat_source;
     guint retry_source;
     guint reap_source;
@@ -68,8 +68,8 @@ void run_start_beats(Run *run);
 
 /* ---- run_report.c ---- */
 
-void attempt_init(Attempt *attempt);
-void attempt_clear(Attempt *attempt);
+void run_init_attempt(RunAttempt *attempt);
+void run_clear_attempt(RunAttempt *attempt);
 /* Takes one event of drover launch, all but "done". False: the store failed. */
 bool run_report(Run *run, const json_t *event, GError **error);
 /* Stores what has been held back. */
@@ -82,9 +82,10 @@ int64_t run_event_mono_ms(const Run *run, const json_t *event);
 /* The attempt is over: `done` is the last event of drover launch, NULL where it died without one.
  */
 void run_finish(Run *run, const json_t *done);
+/* The Launch has told its last: frees it from the loop (it may not be freed in its own callback),
+ * and only then may the job go on. */
+void run_reap(Run *run);
 /* It did not come to a launch: ends attempt and job with the reason. */
 void run_finish_unlaunched(Run *run, const char *cause, const char *reason);
-/* Waits for the time of the retry. */
-void run_schedule_retry(Run *run);
 
 #endif

@@ -15,13 +15,14 @@
 
 #define NOTES_MOST 200
 
-void attempt_init(Attempt *attempt)
+void run_init_attempt(RunAttempt *attempt)
 {
-    *attempt = (Attempt){.meter_mono_ms = -1, .stop_at_ms = G_MAXINT64, .kill_at_ms = G_MAXINT64};
+    *attempt =
+        (RunAttempt){.meter_mono_ms = -1, .stop_at_ms = G_MAXINT64, .kill_at_ms = G_MAXINT64};
     attempt->reports = g_ptr_array_new_with_free_func((GDestroyNotify)event_free);
 }
 
-void attempt_clear(Attempt *attempt)
+void run_clear_attempt(RunAttempt *attempt)
 {
     g_clear_pointer(&attempt->reports, g_ptr_array_unref);
     g_clear_pointer(&attempt->progress, event_free);
@@ -61,7 +62,7 @@ static int64_t step_of(const json_t *body)
 static void merge_progress(Run *run, const json_t *event)
 {
     static const char *const figures[] = {"step", "steps", "loss", "val_loss", "tokens_per_s"};
-    Attempt *attempt = &run->attempt;
+    RunAttempt *attempt = &run->attempt;
     Event *next = event_of(run, "progress", event);
     json_t *shares = attempt->progress ? json_object_get(attempt->progress->body, "shares") : NULL;
     const json_t *share = json_object_get(event, "share");
@@ -116,7 +117,7 @@ static bool append_now(Run *run, const char *type, const json_t *event, GError *
 
 static void hold_back(Run *run, const char *type, const json_t *event)
 {
-    Attempt *attempt = &run->attempt;
+    RunAttempt *attempt = &run->attempt;
 
     if (g_str_equal(type, "progress")) {
         merge_progress(run, event);
@@ -148,7 +149,7 @@ bool run_report(Run *run, const json_t *event, GError **error)
 
 bool run_flush(Run *run, GError **error)
 {
-    Attempt *attempt = &run->attempt;
+    RunAttempt *attempt = &run->attempt;
     Store *store = run->config->store;
     g_autoptr(DbTx) tx = NULL;
 

@@ -221,8 +221,8 @@ static void start_on(Run *run, const Match *match)
     GError *error = NULL;
     Begin begin;
 
-    attempt_clear(&run->attempt);
-    attempt_init(&run->attempt);
+    run_clear_attempt(&run->attempt);
+    run_init_attempt(&run->attempt);
     if (!plan_max_cost(run, leases)) {
         end_without_money(run, match);
         return;

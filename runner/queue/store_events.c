@@ -51,6 +51,18 @@ bool store_append(Store *store, const Event *event, GError **error)
            db_commit(tx, error);
 }
 
+Event *event_new(const Job *job, const char *type, int64_t at_ms, json_t *body)
+{
+    Event *event = g_new0(Event, 1);
+
+    event->job = job->id;
+    event->attempt = job->attempts;
+    event->at_ms = at_ms;
+    event->type = g_strdup(type);
+    event->body = body;
+    return event;
+}
+
 void event_free(Event *event)
 {
     if (!event)

@@ -64,15 +64,15 @@ static bool insert_job(Store *store, const JobNew *new_job, JobId *id, GError **
 bool store_add_job(Store *store, const JobNew *new_job, JobId *id, GError **error)
 {
     g_autoptr(DbTx) tx = db_begin(store->db, true, error);
-    Event accepted = {.at_ms = new_job->at_ms, .type = (char[]){"accepted"}};
-    JobId added;
+    g_autoptr(Event) accepted = NULL;
+    Job job = {0};
 
-    if (!tx || !insert_job(store, new_job, &added, error))
+    if (!tx || !insert_job(store, new_job, &job.id, error))
         return false;
-    accepted.job = added;
-    if (!store_append(store, &accepted, error) || !db_commit(tx, error))
+    accepted = event_new(&job, "accepted", new_job->at_ms, NULL);
+    if (!store_append(store, accepted, error) || !db_commit(tx, error))
         return false;
-    *id = added;
+    *id = job.id;
     return true;
 }
 

@@ -41,6 +41,11 @@ bool job_check(const Job *job, const char **why);
 /* Same in all that is folded from events. */
 bool job_is_equal(const Job *a, const Job *b);
 
+/* ---- store_events.c ---- */
+
+/* `body` is taken; NULL: none. */
+Event *event_new(const Job *job, const char *type, int64_t at_ms, json_t *body);
+
 /* ---- store_leases.c ---- */
 
 /* Holds a device for an attempt. STORE_ERROR_BUSY: it is held already. id, used_ms and released are

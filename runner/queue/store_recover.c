@@ -57,23 +57,17 @@ static bool needs_recovery(const Job *job)
 
 static bool end_ownerless(Store *store, const Job *job, int64_t now_ms, GError **error)
 {
-    Event event = {.job = job->id, .attempt = job->attempts, .at_ms = now_ms};
-    g_autofree char *reason = NULL;
-    bool ok;
+    const char *type = job->cancel_requested ? "cancelled" : "interrupted";
+    g_autofree char *reason =
+        job->cancel_requested
+            ? g_strdup("cancelled as asked, when its drover process was gone")
+            : g_strdup_printf("its drover process is gone; `drover run --resume %" PRId64
+                              "` carries on",
+                              job->id.value);
+    g_autoptr(Event) event =
+        event_new(job, type, now_ms, json_pack("{s:s, s:s}", "reason", reason, "cause", type));
 
-    if (job->cancel_requested) {
-        event.type = (char[]){"cancelled"};
-        reason = g_strdup("cancelled as asked, when its drover process was gone");
-    } else {
-        event.type = (char[]){"interrupted"};
-        reason = g_strdup_printf("its drover process is gone; `drover run --resume %" PRId64
-                                 "` carries on",
-                                 job->id.value);
-    }
-    event.body = json_pack("{s:s, s:s}", "reason", reason, "cause", event.type);
-    ok = store_end_attempt(store, &event, -1, error);
-    json_decref(event.body);
-    return ok;
+    return store_end_attempt(store, event, -1, error);
 }
 
 static bool recover_job(Store *store, JobId id, int64_t now_ms, GError **error)
@@ -127,31 +121,21 @@ bool store_recover(Store *store, int64_t now_ms, GError **error)
 
 static bool request_cancel(Store *store, const Job *job, bool now, int64_t at_ms, GError **error)
 {
-    Event event = {.job = job->id,
-                   .attempt = job->attempts,
-                   .at_ms = at_ms,
-                   .type = (char[]){"cancel_requested"}};
-    bool ok;
+    g_autoptr(Event) event = NULL;
 
     if (job->cancel_requested && (job->cancel_now || !now))
         return true;
-    event.body = json_pack("{s:b}", "now", now);
-    ok = store_append(store, &event, error);
-    json_decref(event.body);
-    return ok;
+    event = event_new(job, "cancel_requested", at_ms, json_pack("{s:b}", "now", now));
+    return store_append(store, event, error);
 }
 
 static bool cancel_ownerless(Store *store, const Job *job, int64_t at_ms, GError **error)
 {
-    Event event = {
-        .job = job->id, .attempt = job->attempts, .at_ms = at_ms, .type = (char[]){"cancelled"}};
-    bool ok;
+    g_autoptr(Event) event = event_new(
+        job, "cancelled", at_ms,
+        json_pack("{s:s, s:s}", "reason", "cancelled by drover cancel", "cause", "cancelled"));
 
-    event.body =
-        json_pack("{s:s, s:s}", "reason", "cancelled by drover cancel", "cause", "cancelled");
-    ok = store_end_attempt(store, &event, -1, error);
-    json_decref(event.body);
-    return ok;
+    return store_end_attempt(store, event, -1, error);
 }
 
 bool store_cancel_job(Store *store, JobId id, bool now, int64_t at_ms, Job **job, GError **error)

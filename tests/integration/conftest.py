@@ -33,8 +33,7 @@ class Drover:
         done = subprocess.run([self.path, *map(str, args)], capture_output=True, text=True,
                               timeout=timeout, check=False, **kwargs)
         if status is not None:
-            said = f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
-            assert done.returncode == status, said
+            assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
     def json(self, *args, **kwargs):

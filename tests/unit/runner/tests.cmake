@@ -2,3 +2,14 @@
 
 # ---- cli ----
 drover_unit_test(runner cli_args cli)
+
+# ---- queue ----
+add_library(test_runner_fixture STATIC EXCLUDE_FROM_ALL unit/runner/fixture.c)
+target_link_libraries(test_runner_fixture PRIVATE drover_flags PUBLIC runner_queue)
+add_executable(fake_launch unit/runner/fake_launch.c)
+target_link_libraries(fake_launch PRIVATE drover_flags PkgConfig::GLIB PkgConfig::JANSSON)
+set_target_properties(fake_launch PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+foreach(file state match store store_recover group)
+  drover_unit_test(runner ${file} test_runner_fixture runner_queue)
+endforeach()
+add_dependencies(test_runner_group fake_launch)
