@@ -77,20 +77,24 @@ char *diag_quote(const char *text)
     return g_string_free(out, FALSE);
 }
 
-/* Makes room for one more. A full list takes an error only in place of a warning. */
-static bool diags_make_room(Diags *diags, JobSpecSeverity severity)
+/* An error matters more than a warning, and that reading stopped at a limit more than either. */
+static int weight_of(unsigned code)
+{
+    return code == DIAG_LIMIT ? 2 : code < 200 ? 1 : 0;
+}
+
+/* Makes room for one more. A full list takes it only in place of what matters less. */
+static bool diags_make_room(Diags *diags, DiagCode code)
 {
     GPtrArray *list = diags->file->diagnostics;
 
     if (list->len < MAX(diags->limit, 1))
         return true;
     diags->file->diagnostics_dropped++;
-    if (severity != JOBSPEC_ERROR)
-        return false;
     for (guint i = list->len; i-- > 0;) {
         JobSpecDiagnostic *kept = g_ptr_array_index(list, i);
 
-        if (kept->severity != JOBSPEC_ERROR) {
+        if (weight_of(kept->code) < weight_of(code)) {
             g_ptr_array_remove_index(list, i);
             return true;
         }
@@ -147,7 +151,7 @@ void diag_add_valist(Diags *diags, DiagCode code, const JobSpecPosition *at, con
         return;
     diags->errors += severity == JOBSPEC_ERROR;
     message = message_format(format, args);
-    if (diags_has(diags, at, message) || !diags_make_room(diags, severity))
+    if (diags_has(diags, at, message) || !diags_make_room(diags, code))
         return;
     diagnostic = g_new0(JobSpecDiagnostic, 1);
     diagnostic->severity = severity;
@@ -223,7 +227,7 @@ static size_t distance_between(const char *a, const char *b)
 const char *diag_suggest(const char *word, const char *const *candidates, size_t count)
 {
     size_t size = strlen(word);
-    size_t best = MAX(size / 3, 1) + 1;
+    size_t best = MIN(MAX(size / 3, 1) + 1, size); /* something of the word must stay */
     const char *found = NULL;
 
     if (size == 0 || size > SUGGEST_BYTES)

@@ -56,6 +56,13 @@ bool jobspec_is_set(const JobSpec *job, const char *path)
 
 /* ---- one document ---- */
 
+static const JobSpecPosition *name_position(const TreeNode *root)
+{
+    const TreeNode *name = tree_find(root, "name");
+
+    return name ? &name->position : &root->position;
+}
+
 /* The name of one combination's job. */
 static void job_name(Parse *parse, JobSpec *job, const TreeNode *root)
 {
@@ -74,8 +81,7 @@ static void job_name(Parse *parse, JobSpec *job, const TreeNode *root)
         return;
     name = g_strdup_printf("%s-%zu", job->name, parse->reader.combination + 1);
     if (strlen(name) > NAME_BYTES_MAX) {
-        at = check_position(job, "name", &root->position);
-        diag_add(&parse->diags, DIAG_RANGE, at,
+        diag_add(&parse->diags, DIAG_RANGE, name_position(root),
                  "name: with the number of its combination, '%s', "
                  "longer than %d characters",
                  name, NAME_BYTES_MAX);
@@ -117,7 +123,7 @@ static void document_read_first(Parse *parse, Document *document, const TreeNode
 
     g_ptr_array_add(document->jobs, job);
     document->name = g_strdup(job->name);
-    document->name_position = *check_position(job, "name", &root->position);
+    document->name_position = *name_position(root);
     for (const TreeEntry *e = depends ? depends->entries : NULL; e; e = e->next) {
         const TreeNode *name = tree_find(e->value, "job");
 
@@ -144,14 +150,12 @@ static void document_read(Parse *parse, const TreeNode *root, size_t errors_befo
     g_hash_table_insert(positions, g_strdup(DOCUMENT_PATH),
                         g_memdup2(&root->position, sizeof root->position));
     parse->reader.matrix = matrix;
+    parse->reader.matrix_broken = node && !matrix;
     parse->reader.combination = 0;
     parse->reader.positions = positions;
     parse->reader.failed = failed;
     document_read_first(parse, document, root, positions);
     parse->reader.positions = parse->reader.failed = NULL;
-    if (combinations > parse->jobs_left)
-        diag_add(&parse->diags, DIAG_LIMIT, &root->position, "more than %zu jobs in the file",
-                 parse->limits.jobs);
     for (size_t i = 1; i < combinations && parse->diags.errors == errors_before; i++) {
         JobSpec *job;
 
@@ -181,14 +185,19 @@ static void documents_read(Parse *parse, const char *data, size_t size)
     size_t errors = parse->diags.errors;
 
     while ((root = tree_read(tree, &parse->reader.whole))) {
+        if (!is_empty(root) &&
+            (parse->jobs_left == 0 || parse->documents->len >= parse->limits.jobs)) {
+            diag_add(&parse->diags, DIAG_LIMIT, &root->position, "more than %zu jobs in the file",
+                     parse->limits.jobs);
+            return;
+        }
         if (!is_empty(root))
             document_read(parse, root, errors);
         errors = parse->diags.errors;
     }
     if (parse->documents->len == 0 && errors == parse->diags.errors && errors == 0)
         diag_add(&parse->diags, DIAG_EMPTY, &start,
-                 "no job in this file (a job begins with "
-                 "'version: 1')");
+                 "no job in this file (a job begins with 'version: 1')");
 }
 
 static void jobs_collect(Parse *parse)

@@ -76,8 +76,9 @@ static bool axis_fill_range(MatrixAxis *axis, const TreeNode *node, size_t limit
         return false;
     }
     if ((uint64_t)(range.max - range.min) >= limit) {
-        diag_add(diags, DIAG_LIMIT, &node->position, "matrix.%s: %s has more than %zu values",
-                 axis->name, quoted, limit);
+        diag_add(diags, DIAG_LIMIT, &node->position,
+                 "matrix.%s: %s are more values than the file may have jobs (%zu more)", axis->name,
+                 quoted, limit);
         return false;
     }
     for (int64_t value = range.min; value <= range.max; value++)
@@ -131,7 +132,8 @@ Matrix *matrix_new(const TreeNode *node, size_t limit, Diags *diags)
     if (node->entries_count == 0 || node->entries_count > (size_t)field->max)
         return NULL;
     if (matrix->combinations > limit) {
-        diag_add(diags, DIAG_LIMIT, &node->position, "matrix: more than %zu combinations", limit);
+        diag_add(diags, DIAG_LIMIT, &node->position,
+                 "matrix: more combinations than the file may have jobs (%zu more)", limit);
         return NULL;
     }
     return good ? g_steal_pointer(&matrix) : NULL;

@@ -210,17 +210,15 @@ static JobSpecPosition event_position(const yaml_event_t *event)
                              one_line && !container ? end->column - start->column : 1};
 }
 
-static void tree_fail(Tree *tree, DiagCode code, const yaml_event_t *event, const char *message)
+static void tree_fail(Tree *tree, DiagCode code, const JobSpecPosition *at, const char *message)
 {
-    JobSpecPosition at = event_position(event);
-
-    diag_add(tree->diags, code, &at, "%s", message);
+    diag_add(tree->diags, code, at, "%s", message);
     tree->failed = tree->ended = true;
     tree->over_limit = code == DIAG_LIMIT;
 }
 
 /* Spends `count` of the node budget. */
-static bool tree_spend(Tree *tree, const yaml_event_t *event, size_t count)
+static bool tree_spend(Tree *tree, const JobSpecPosition *at, size_t count)
 {
     g_autofree char *message = NULL;
 
@@ -230,7 +228,7 @@ static bool tree_spend(Tree *tree, const yaml_event_t *event, size_t count)
     }
     message = g_strdup_printf("more than %zu values, aliases expanded, the most that is read",
                               tree->limits.nodes);
-    tree_fail(tree, DIAG_LIMIT, event, message);
+    tree_fail(tree, DIAG_LIMIT, at, message);
     return false;
 }
 
@@ -296,7 +294,7 @@ static void open_append(Tree *tree, TreeOpen *open, const TreeNode *key, const T
 }
 
 /* Puts a finished node into the innermost open container; true if it is the document's root. */
-static bool tree_place(Tree *tree, const TreeNode *node, const yaml_event_t *event)
+static bool tree_place(Tree *tree, const TreeNode *node)
 {
     TreeOpen *open;
 
@@ -313,7 +311,8 @@ static bool tree_place(Tree *tree, const TreeNode *node, const yaml_event_t *eve
     } else if (node->kind == TREE_SCALAR) {
         open->key = node;
     } else {
-        tree_fail(tree, DIAG_YAML_FEATURE, event, "a key must be a name, not a list or a mapping");
+        tree_fail(tree, DIAG_YAML_FEATURE, &node->position,
+                  "a key must be a name, not a list or a mapping");
     }
     return false;
 }
@@ -330,16 +329,16 @@ static bool tree_read_scalar(Tree *tree, const yaml_event_t *event, const TreeNo
         diag_add(tree->diags, DIAG_YAML_FEATURE, &at, TAG_MESSAGE);
     if (memchr(text, '\0', size)) {
         diag_add(tree->diags, DIAG_ENCODING, &at, "the text holds a NUL character");
-        text = "";
-        size = 0;
+        text = "\xef\xbf\xbd"; /* U+FFFD in its place, so that no other error hides this one */
+        size = strlen(text);
     }
-    if (!tree_spend(tree, event, 1))
+    if (!tree_spend(tree, &at, 1))
         return false;
     node = (TreeNode *)(uintptr_t)scalar_new(tree, text, size, &at);
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (anchor)
         g_hash_table_insert(tree->anchors, g_strdup(anchor), node);
-    if (tree_place(tree, node, event))
+    if (tree_place(tree, node))
         *root = node;
     return !tree->failed;
 }
@@ -359,10 +358,10 @@ static bool tree_read_start(Tree *tree, const yaml_event_t *event)
     if (tree->open->len >= tree->limits.depth) {
         message =
             g_strdup_printf("nested deeper than %zu, the most that is read", tree->limits.depth);
-        tree_fail(tree, DIAG_LIMIT, event, message);
+        tree_fail(tree, DIAG_LIMIT, &at, message);
         return false;
     }
-    if (!tree_spend(tree, event, 1))
+    if (!tree_spend(tree, &at, 1))
         return false;
     open = g_new0(TreeOpen, 1);
     open->node = node_new(tree, map ? TREE_MAP : TREE_LIST, &at);
@@ -373,7 +372,7 @@ static bool tree_read_start(Tree *tree, const yaml_event_t *event)
     return true;
 }
 
-static bool tree_read_end(Tree *tree, const yaml_event_t *event, const TreeNode **root)
+static bool tree_read_end(Tree *tree, const TreeNode **root)
 {
     TreeOpen *open = g_ptr_array_steal_index(tree->open, tree->open->len - 1);
     const TreeNode *node = open->node;
@@ -381,7 +380,7 @@ static bool tree_read_end(Tree *tree, const yaml_event_t *event, const TreeNode 
     if (open->anchor)
         g_hash_table_insert(tree->anchors, g_strdup(open->anchor), open->node);
     open_free(open);
-    if (tree_place(tree, node, event))
+    if (tree_place(tree, node))
         *root = node;
     return !tree->failed;
 }
@@ -389,6 +388,7 @@ static bool tree_read_end(Tree *tree, const yaml_event_t *event, const TreeNode 
 static bool tree_read_alias(Tree *tree, const yaml_event_t *event, const TreeNode **root)
 {
     const char *name = (const char *)event->data.alias.anchor;
+    JobSpecPosition at = event_position(event);
     g_autofree char *quoted = diag_quote(name);
     g_autofree char *message = NULL;
     gpointer found = NULL;
@@ -399,13 +399,13 @@ static bool tree_read_alias(Tree *tree, const yaml_event_t *event, const TreeNod
     else if (!found)
         message = g_strdup_printf("the alias %s is inside its own anchor", quoted);
     if (message) {
-        tree_fail(tree, DIAG_YAML_FEATURE, event, message);
+        tree_fail(tree, DIAG_YAML_FEATURE, &at, message);
         return false;
     }
     node = found;
-    if (!tree_spend(tree, event, node->expanded))
+    if (!tree_spend(tree, &at, node->expanded))
         return false;
-    if (tree_place(tree, node, event))
+    if (tree_place(tree, node))
         *root = node;
     return !tree->failed;
 }
@@ -456,7 +456,7 @@ static bool tree_take_event(Tree *tree, const yaml_event_t *event, const TreeNod
         return tree_read_start(tree, event);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
-        return tree_read_end(tree, event, root);
+        return tree_read_end(tree, root);
     case YAML_ALIAS_EVENT:
         return tree_read_alias(tree, event, root);
     case YAML_DOCUMENT_END_EVENT:

@@ -253,7 +253,7 @@ static char *text_read(ValueReader *reader, const Field *field, const TreeNode *
     if (!check_characters(reader, field, node) ||
         !check_length(reader, field, node, strlen(node->text)))
         return NULL;
-    if (field->flags & FIELD_SUBSTITUTED) {
+    if ((field->flags & FIELD_SUBSTITUTED) && !reader->matrix_broken) {
         text = matrix_substitute(reader->matrix, reader->combination, node->text, text_max(field),
                                  &fault);
         if (!text) {
@@ -263,7 +263,7 @@ static char *text_read(ValueReader *reader, const Field *field, const TreeNode *
             g_free(fault.message);
             return NULL;
         }
-    } else if (strstr(node->text, "${{")) {
+    } else if (!(field->flags & FIELD_SUBSTITUTED) && strstr(node->text, "${{")) {
         diag_add(reader->diags, DIAG_MATRIX, &node->position,
                  "%s: '${{' is replaced in run, setup and envs only", field->path);
         return NULL;

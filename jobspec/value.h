@@ -17,6 +17,7 @@ typedef struct {
     size_t source_size;
     bool whole;            /* false in front of a syntax error: nothing is missing there */
     Matrix *matrix;        /* NULL: none */
+    bool matrix_broken;    /* there is one, but with errors: references are left alone */
     size_t combination;    /* of the matrix */
     size_t *text_left;     /* bytes of text that may still be kept; NULL: no limit */
     GHashTable *positions; /* gets JobSpec.set_fields; NULL: not wanted */

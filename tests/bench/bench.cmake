@@ -8,6 +8,7 @@ function(drover_bench name)
   set_target_properties(bench_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
 endfunction()
 
+drover_bench(jobspec jobspec PkgConfig::GLIB PkgConfig::YAML)
 if(MPI_C_FOUND)
   drover_bench(coll collectives)
 endif()
