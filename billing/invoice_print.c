@@ -46,7 +46,7 @@ static int text_width(const char *text)
 {
     int width = 0;
 
-    for (const char *p = text; *p != '\0'; p = g_utf8_next_char(p))
+    for (const char *p = text; *p != '\0'; p += g_utf8_skip[(guchar)*p])
         width += character_width(g_utf8_get_char(p));
     return width;
 }

@@ -125,7 +125,7 @@ static char *printable(const char *bytes, size_t length, int columns_max)
     GString *safe = g_string_new(NULL);
     int columns = 0;
 
-    for (const char *p = valid; *p != '\0' && columns < columns_max; p = g_utf8_next_char(p)) {
+    for (char *p = valid; *p != '\0' && columns < columns_max; p = g_utf8_next_char(p)) {
         gunichar c = g_utf8_get_char(p);
 
         g_string_append_unichar(safe, c == '\t' ? ' ' : g_unichar_isprint(c) ? c : '?');
@@ -291,7 +291,7 @@ void price_list_free(PriceList *list)
 
 PriceList *price_list_parse(const char *bytes, size_t size, const char *source, GError **error)
 {
-    const PriceText text = {bytes, size, source};
+    const PriceText text = {size > 0 ? bytes : "", size, source};
     g_autoptr(PriceList) list = list_new(source);
     json_error_t where;
     json_t *root = NULL;
@@ -302,7 +302,7 @@ PriceList *price_list_parse(const char *bytes, size_t size, const char *source, 
                     "%s: larger than a price list may be (%d KiB)", source, FILE_SIZE_MAX / 1024);
         return NULL;
     }
-    root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &where);
+    root = json_loadb(text.text, size, JSON_REJECT_DUPLICATES, &where);
     if (!root) {
         g_autofree char *reason = printable(where.text, strlen(where.text), 120);
         g_autofree char *what = g_strdup_printf("not JSON: %s", reason);

@@ -6,8 +6,8 @@
 #     examples/quickstart.sh            packages, configure, build, then the main example
 #     examples/quickstart.sh --setup [PACKAGE ...]    packages (and these), configure, build
 #
-# Says what it will install before it does, installs only what is missing, and can be run again at any
-# time. As root, or as a user with sudo.
+# Says what it will install before it does, installs only what is missing, and may be run again at
+# any time. As root, or as a user with sudo.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
@@ -22,7 +22,7 @@ packages=(
 
 usage() {
     echo "usage: examples/quickstart.sh [--setup [PACKAGE ...]]"
-    echo "Installs Debian packages where they are missing, builds into $build/, runs examples/02_gpt."
+    echo "Installs missing Debian packages, builds into $build/, runs examples/02_gpt."
 }
 
 install_packages() {

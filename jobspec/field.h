@@ -34,8 +34,7 @@ typedef enum {
     FIELD_SUBSTITUTED = 1 << 1, /* ${{ matrix.NAME }} is replaced */
     FIELD_LOWER = 1 << 2,       /* entries are kept in lower case */
     FIELD_CLOSED = 1 << 3,      /* a range that needs both ends */
-    FIELD_COUNTRIES = 1 << 4,   /* two-letter entries are ISO 3166 codes */
-    FIELD_NO_RESERVED = 1 << 5  /* names that drover sets itself are refused */
+    FIELD_COUNTRIES = 1 << 4    /* two-letter entries are ISO 3166 codes */
 } FieldFlags;
 
 /* The struct that a field's value lives in. */
@@ -63,6 +62,7 @@ typedef struct {
     int64_t min, max;        /* of a number in base units; bytes of a string; entries of a list */
     const FieldWord *words;  /* ended by a NULL text */
     const char *pattern;     /* of a string, or of each entry or key */
+    const char *reserved;    /* names that match it are drover's own and refused */
     const char *noun;        /* what the pattern describes: "a job name" */
     const char *preset_note; /* a default that depends on other fields, in words */
     const char *example;     /* a value, as one would write it */

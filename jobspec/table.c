@@ -16,6 +16,14 @@
     .record = RECORD_DEPENDENCY, .offset = offsetof(JobSpecDependency, member)
 #define DAYS(n) (INT64_C(86400000) * (n))
 
+#define VARIABLE_NAME      "^[A-Za-z_][A-Za-z0-9_]{0,254}$"
+#define VARIABLE_NAME_NOUN "a variable name: letters, digits and '_'"
+/* what a rank finds in its environment, whoever starts it */
+#define RESERVED_NAMES                                                                          \
+    "^(DROVER_|OMPI_|PMIX_|PRTE_|TORCHELASTIC_)|"                                               \
+    "^((GROUP_|NODE_|LOCAL_)?RANK|(LOCAL_)?WORLD_SIZE|MASTER_(ADDR|PORT)|CUDA_VISIBLE_DEVICES|" \
+    "NCCL_SOCKET_IFNAME)$"
+
 #define JOB_NAME      "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 #define JOB_NAME_NOUN "a job name: 1 to 63 of a-z, 0-9 and inner '-'"
 
@@ -129,23 +137,24 @@ static const Field table[] = {
          "and .gitignore is honoured."},
     {.path = "envs",
      .type = FIELD_ENVS,
-     .flags = FIELD_SUBSTITUTED | FIELD_NO_RESERVED,
+     .flags = FIELD_SUBSTITUTED,
      SPEC(envs),
+     .reserved = RESERVED_NAMES,
      .preset = "{}",
      .max = FIELD_ENTRIES_MAX,
-     .pattern = "^[A-Za-z_][A-Za-z0-9_]{0,254}$",
-     .noun = "a variable name: letters, digits and '_'",
+     .pattern = VARIABLE_NAME,
+     .noun = VARIABLE_NAME_NOUN,
      .example = "{MODEL: llama-3-8b, NCCL_DEBUG: WARN}",
      .help = "Environment variables of setup and of every rank. Names that drover or Open MPI set "
              "themselves are refused."},
     {.path = "secrets",
      .type = FIELD_WORDS,
-     .flags = FIELD_NO_RESERVED,
      SPEC(secrets),
+     .reserved = RESERVED_NAMES,
      .preset = "[]",
      .max = FIELD_ENTRIES_MAX,
-     .pattern = "^[A-Za-z_][A-Za-z0-9_]{0,254}$",
-     .noun = "a variable name: letters, digits and '_'",
+     .pattern = VARIABLE_NAME,
+     .noun = VARIABLE_NAME_NOUN,
      .example = "[HF_TOKEN]",
      .help = "Names of environment variables to hand over. The values come from the caller's "
              "environment and are never stored."},

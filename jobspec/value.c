@@ -18,7 +18,7 @@ GRegex **value_patterns_new(void)
     size_t count;
 
     field_table(&count);
-    return g_new0(GRegex *, count);
+    return g_new0(GRegex *, 2 * count);
 }
 
 void value_patterns_free(GRegex **patterns)
@@ -26,7 +26,7 @@ void value_patterns_free(GRegex **patterns)
     size_t count;
 
     field_table(&count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < 2 * count; i++)
         g_clear_pointer(&patterns[i], g_regex_unref);
     g_free(patterns);
 }
@@ -108,17 +108,24 @@ static bool check_length(ValueReader *reader, const Field *field, const TreeNode
     return true;
 }
 
-static bool check_pattern(ValueReader *reader, const Field *field, const TreeNode *node)
+/* `nth` of the patterns of a field: `pattern` 0, `reserved` 1. */
+static bool pattern_match(ValueReader *reader, const Field *field, const char *pattern, size_t nth,
+                          const char *text)
 {
     size_t count;
-    GRegex **pattern = reader->patterns ? &reader->patterns[field - field_table(&count)] : NULL;
+    GRegex **regex = &reader->patterns[2 * (size_t)(field - field_table(&count)) + nth];
+
+    if (!*regex)
+        *regex = g_regex_new(pattern, G_REGEX_DOLLAR_ENDONLY, 0, NULL);
+    return g_regex_match(*regex, text, 0, NULL);
+}
+
+static bool check_pattern(ValueReader *reader, const Field *field, const TreeNode *node)
+{
     g_autofree char *quoted = NULL;
 
-    if (!field->pattern || !pattern)
-        return true;
-    if (!*pattern)
-        *pattern = g_regex_new(field->pattern, G_REGEX_DOLLAR_ENDONLY, 0, NULL);
-    if (g_regex_match(*pattern, node->text, 0, NULL))
+    if (!field->pattern || !reader->patterns ||
+        pattern_match(reader, field, field->pattern, 0, node->text))
         return true;
     quoted = diag_quote(node->text);
     return FAIL(reader, DIAG_VALUE, node, "%s: %s is not %s", field->path, quoted, field->noun);
@@ -203,23 +210,11 @@ static bool check_fresh(ValueReader *reader, const Field *field, const TreeNode 
 
 static bool check_reserved(ValueReader *reader, const Field *field, const TreeNode *node)
 {
-    static const char *const names[] = {
-        "RANK",       "WORLD_SIZE",  "LOCAL_RANK",  "LOCAL_WORLD_SIZE",     "NODE_RANK",
-        "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME",
-    };
-    static const char *const prefixes[] = {"DROVER_", "OMPI_", "PMIX_", "PRTE_", "TORCHELASTIC_"};
-    bool reserved = false;
-
-    if (!(field->flags & FIELD_NO_RESERVED))
+    if (!field->reserved || !reader->patterns ||
+        !pattern_match(reader, field, field->reserved, 1, node->text))
         return true;
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
-        reserved |= strcmp(node->text, names[i]) == 0;
-    for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++)
-        reserved |= g_str_has_prefix(node->text, prefixes[i]);
-    if (reserved)
-        return FAIL(reader, DIAG_RESERVED, node, "%s: '%.80s' is set by drover itself", field->path,
-                    node->text);
-    return true;
+    return FAIL(reader, DIAG_RESERVED, node, "%s: '%.80s' is set by drover itself", field->path,
+                node->text);
 }
 
 /* ---- texts ---- */

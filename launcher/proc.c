@@ -67,23 +67,27 @@ GArray *proc_list_descendants(pid_t ancestor)
     return found;
 }
 
-/* Does the process catch the signal, or block it to take it with sigwait or a signalfd? */
+static guint64 status_mask(const char *status, const char *name)
+{
+    const char *line = strstr(status, name);
+
+    return line ? g_ascii_strtoull(line + strlen(name), NULL, 16) : 0;
+}
+
+/* Does the process catch the signal, or block it to take it with sigwait or a signalfd? A mask with
+ * SIGCHLD in it is no such sign: shells and the C library block everything for a moment. */
 static bool proc_handles(pid_t pid, int signal)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/status", pid);
     g_autofree char *text = NULL;
-    guint64 bit = G_GUINT64_CONSTANT(1) << (signal - 1);
-    static const char *const masks[] = {"\nSigCgt:", "\nSigBlk:"};
+    guint64 one = 1, blocked;
 
     if (!g_file_get_contents(path, &text, NULL, NULL))
         return false;
-    for (size_t i = 0; i < G_N_ELEMENTS(masks); i++) {
-        const char *line = strstr(text, masks[i]);
-
-        if (line && (g_ascii_strtoull(line + strlen(masks[i]), NULL, 16) & bit))
-            return true;
-    }
-    return false;
+    blocked = status_mask(text, "\nSigBlk:");
+    if (blocked & (one << (SIGCHLD - 1)))
+        blocked = 0;
+    return ((blocked | status_mask(text, "\nSigCgt:")) & (one << (signal - 1))) != 0;
 }
 
 /* How many got it. */

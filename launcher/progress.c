@@ -215,7 +215,7 @@ static void reader_end_line(ProgressReader *reader, int64_t now_ms)
 
     if (event)
         reader_pass(reader, kind_find(event), event, now_ms);
-    else if (reader->too_long || reader->used > 0)
+    else if (reader->used > 0)
         reader_note_malformed(reader);
     reader->used = 0;
     reader->too_long = false;
@@ -227,8 +227,10 @@ void progress_reader_feed(ProgressReader *reader, const char *data, size_t size,
         const char *newline = memchr(data, '\n', size);
         size_t part = newline ? (size_t)(newline - data) : size;
 
-        if (part > sizeof reader->line - reader->used)
+        if (part > sizeof reader->line - reader->used) {
             reader->too_long = true;
+            reader_note_malformed(reader);
+        }
         if (!reader->too_long) {
             memcpy(reader->line + reader->used, data, part);
             reader->used += part;

@@ -8,7 +8,7 @@
  * to the launcher and becomes the shell. The upper one waits and tells the launcher exactly how the
  * rank ended. To the engine it always exits with 0: an engine that hears of a failure kills the
  * other ranks, maybe in the middle of a checkpoint, and that is the launcher's decision. For the
- * same reason the engine's SIGTERM is passed on as a wish (RANK_LINK_ENGINE_END) and reaches nobody
+ * same reason the engine's signal is passed on as a wish (RANK_LINK_ENGINE_END) and reaches nobody
  * else, since the rank has a process group of its own.
  *
  * It is the subreaper of the rank, so that what the rank detaches stays below it and can be asked
@@ -29,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define RANK_PROGRESS_FD 3   /* one digit, so that a shell can write to it: echo ... >&3 */
 #define RANK_EXIT_CANNOT 126 /* as a shell says "found, but cannot be run" */
 
 typedef struct {
@@ -121,8 +122,9 @@ char **rank_environment(const Plan *plan, const PlanRank *rank)
     return env;
 }
 
-/* Says hello and makes the progress pipe; the number of its write end. */
-static int rank_say_hello(const RankShim *shim)
+/* Says hello with the read end of the progress pipe; the write end becomes RANK_PROGRESS_FD. The
+ * link has then done its work in this process, and may have had that very number. */
+static void rank_say_hello(const RankShim *shim)
 {
     int ends[2];
 
@@ -130,9 +132,9 @@ static int rank_say_hello(const RankShim *shim)
     if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0)
         rank_give_up("cannot make", "the progress pipe");
     rank_send(shim, (RankLinkMessage){.type = RANK_LINK_HELLO}, ends[0]);
-    close(ends[0]);
-    fcntl(ends[1], F_SETFD, 0);
-    return ends[1];
+    if (ends[1] == RANK_PROGRESS_FD ? fcntl(ends[1], F_SETFD, 0) != 0
+                                    : dup2(ends[1], RANK_PROGRESS_FD) < 0)
+        rank_give_up("cannot make", "the progress pipe");
 }
 
 static void rank_become(const RankShim *shim, pid_t parent)
@@ -147,11 +149,10 @@ static void rank_become(const RankShim *shim, pid_t parent)
     setpgid(0, 0);
     rank_open_log(shim->rank->rank);
 
-    g_autofree char *progress_fd = g_strdup_printf("%d", rank_say_hello(shim));
-
+    rank_say_hello(shim);
     rank_bind(shim->rank->cpus);
     env = rank_environment(plan, shim->rank);
-    env = g_environ_setenv(env, "DROVER_PROGRESS_FD", progress_fd, TRUE);
+    env = g_environ_setenv(env, "DROVER_PROGRESS_FD", G_STRINGIFY(RANK_PROGRESS_FD), TRUE);
     env = g_environ_setenv(env, "PWD", plan->workdir, TRUE);
     if (chdir(plan->workdir) != 0)
         rank_give_up("cannot enter workdir", plan->workdir);
@@ -163,17 +164,21 @@ static void rank_become(const RankShim *shim, pid_t parent)
 
 /* ---- the one that waits ---- */
 
-/* Until the rank has ended; its wait status. */
+/* Until the rank has ended; its wait status. mpirun begins to end a rank with SIGCONT. */
 static int rank_wait(const RankShim *shim, pid_t child, const sigset_t *all)
 {
+    const pid_t engine = getppid();
+
     for (;;) {
         int status, signal;
+        siginfo_t info;
         pid_t reaped;
 
         while ((reaped = waitpid(-1, &status, WNOHANG)) > 0)
             if (reaped == child)
                 return status;
-        if (sigwait(all, &signal) == 0 && signal == SIGTERM)
+        signal = sigwaitinfo(all, &info);
+        if ((signal == SIGCONT || signal == SIGTERM) && info.si_pid == engine)
             rank_send(shim, (RankLinkMessage){.type = RANK_LINK_ENGINE_END}, -1);
     }
 }

@@ -386,20 +386,27 @@ static double head_backward(Model *model, const ModelBatch *batch)
     return loss;
 }
 
+/* With no sequence the gradients are zero, told in the same order as others tell theirs. */
 double model_train(Model *model, const ModelBatch *batch)
 {
     const Params *params = &model->params;
     const Param *wpe = &params->list[PARAM_WPE];
     size_t rows = batch->sequences * (size_t)params->config.context;
     OpsEmbed embed = embed_of(model, model->gradients, batch->tokens, batch->sequences);
-    double loss;
+    double loss = 0.0;
 
-    model_forward(model, batch->tokens, batch->sequences);
-    loss = head_backward(model, batch);
+    if (rows) {
+        model_forward(model, batch->tokens, batch->sequences);
+        loss = head_backward(model, batch);
+    } else if (!batch->accumulate) {
+        ops_set_zero(model->ops, model->gradients, params->count);
+    }
     tell_ready(batch, params_final(params, false), params_final(params, true));
     for (int layer = params->config.layers - 1; layer >= 0; layer--) {
-        mlp_backward(model, layer, rows, batch->accumulate);
-        attention_backward(model, layer, rows, batch->accumulate);
+        if (rows) {
+            mlp_backward(model, layer, rows, batch->accumulate);
+            attention_backward(model, layer, rows, batch->accumulate);
+        }
         tell_ready(batch, params_layer(params, layer, 0),
                    params_layer(params, layer, PARAM_PER_LAYER - 1));
     }

@@ -22,8 +22,10 @@
 #include <omp.h>
 #endif
 
-#define TILE_ROWS       128 /* rows of a product's tile */
+#define TILE_ROWS_LEAST 64 /* rows of a product's tile */
+#define TILE_ROWS_MOST  512
 #define TILE_COLS       384 /* columns of a weight gradient's tile */
+#define TILE_WORDS      128 /* rows of wte's gradient */
 #define ATTENTION_ROWS  64  /* query rows of a block of scores */
 #define NORM_ROWS       128 /* rows whose weight gradients share a partial sum */
 #define FLAT_TILE       16384
@@ -47,6 +49,19 @@ static size_t tiles_of(size_t n, size_t tile)
 static size_t tile_end(size_t begin, size_t tile, size_t n)
 {
     return n - begin < tile ? n : begin + tile;
+}
+
+/* Rows of a tile of a product over `rows`: two tiles a thread where there are enough. Large ones
+ * pack the weights less often, small ones share out evenly; a row's result does not depend on it.
+ */
+static size_t tile_rows(const Ops *ops, size_t rows)
+{
+    size_t tile = rows / (2 * (size_t)ops->threads);
+
+    tile = tiles_of(tile, TILE_ROWS_LEAST) * TILE_ROWS_LEAST;
+    if (tile < TILE_ROWS_LEAST)
+        return TILE_ROWS_LEAST;
+    return tile < TILE_ROWS_MOST ? tile : TILE_ROWS_MOST;
 }
 
 static int thread_index(void)
@@ -246,9 +261,9 @@ void ops_layernorm_grad(Ops *ops, float *dx, const float *dy, const OpsLayernorm
 
 /* ---- linear layers ---- */
 
-static void linear_tile(Ops *ops, float *y, const OpsLinear *linear, size_t begin)
+static void linear_tile(Ops *ops, float *y, const OpsLinear *linear, size_t begin, size_t end)
 {
-    size_t end = tile_end(begin, TILE_ROWS, linear->rows), out = linear->out;
+    size_t out = linear->out;
     Product product = {.m = end - begin, .n = out, .k = linear->in, .stride = out};
 
     if (linear->pre) {
@@ -272,11 +287,11 @@ static void linear_tile(Ops *ops, float *y, const OpsLinear *linear, size_t begi
 
 void ops_linear(Ops *ops, float *y, const OpsLinear *linear)
 {
-    size_t tiles = tiles_of(linear->rows, TILE_ROWS);
+    size_t height = tile_rows(ops, linear->rows), tiles = tiles_of(linear->rows, height);
 
 #pragma omp parallel for num_threads(ops->threads) schedule(dynamic)
     for (size_t tile = 0; tile < tiles; tile++)
-        linear_tile(ops, y, linear, tile * TILE_ROWS);
+        linear_tile(ops, y, linear, tile * height, tile_end(tile * height, height, linear->rows));
 }
 
 /* One tile of dweight, and with the first row of tiles that part of dbias. */
@@ -302,9 +317,9 @@ static void linear_grad_weight(Ops *ops, const OpsLinearGrad *grad, size_t tile)
         ops->kernels->add_row(grad->dbias + col, grad->dy + n * grad->out + col, width);
 }
 
-static void linear_grad_input(Ops *ops, const OpsLinearGrad *grad, size_t begin)
+static void linear_grad_input(Ops *ops, const OpsLinearGrad *grad, size_t begin, size_t end)
 {
-    size_t end = tile_end(begin, TILE_ROWS, grad->rows), in = grad->in;
+    size_t in = grad->in;
     Product product = {
         .m = end - begin, .n = in, .k = grad->out, .c = grad->dx + begin * in, .stride = in};
 
@@ -317,14 +332,17 @@ static void linear_grad_input(Ops *ops, const OpsLinearGrad *grad, size_t begin)
 void ops_linear_grad(Ops *ops, const OpsLinearGrad *grad)
 {
     size_t weights = tiles_of(grad->in, TILE_COLS) * tiles_of(grad->out, TILE_COLS);
-    size_t tiles = weights + tiles_of(grad->rows, TILE_ROWS);
+    size_t height = tile_rows(ops, grad->rows);
+    size_t tiles = weights + tiles_of(grad->rows, height);
 
 #pragma omp parallel for num_threads(ops->threads) schedule(dynamic)
     for (size_t tile = 0; tile < tiles; tile++) {
+        size_t begin = (tile - weights) * height;
+
         if (tile < weights)
             linear_grad_weight(ops, grad, tile);
         else
-            linear_grad_input(ops, grad, (tile - weights) * TILE_ROWS);
+            linear_grad_input(ops, grad, begin, tile_end(begin, height, grad->rows));
     }
 }
 
@@ -512,28 +530,28 @@ static void head_grad_tile(const OpsHead *head, size_t base, size_t rows, size_t
 double ops_head(Ops *ops, const OpsHead *head)
 {
     size_t rows = head->sequences * head->positions;
-    size_t words = tiles_of(head->vocab, TILE_ROWS);
+    size_t words = tiles_of(head->vocab, TILE_WORDS);
     double sum = 0.0;
 
     for (size_t base = 0; base < rows; base += head->logits_rows) {
         size_t block = tile_end(base, head->logits_rows, rows);
-        size_t tiles = tiles_of(block - base, TILE_ROWS);
+        size_t height = tile_rows(ops, block - base), tiles = tiles_of(block - base, height);
 
 #pragma omp parallel num_threads(ops->threads)
         {
 #pragma omp for schedule(dynamic)
             for (size_t tile = 0; tile < tiles; tile++) {
-                size_t begin = base + tile * TILE_ROWS;
+                size_t begin = base + tile * height;
 
-                head_tile(ops, head, base, begin, tile_end(begin, TILE_ROWS, block));
+                head_tile(ops, head, base, begin, tile_end(begin, height, block));
             }
             if (head->dwte) {
 #pragma omp for schedule(dynamic)
                 for (size_t tile = 0; tile < words; tile++) {
-                    size_t begin = tile * TILE_ROWS;
+                    size_t begin = tile * TILE_WORDS;
 
                     head_grad_tile(head, base, block - base, begin,
-                                   tile_end(begin, TILE_ROWS, head->vocab));
+                                   tile_end(begin, TILE_WORDS, head->vocab));
                 }
             }
         }

@@ -166,6 +166,8 @@ static int value_set(Options *options, const Flag *flag, const char *words, Faul
     char *place = (char *)options + flag->place;
 
     snprintf(name, sizeof(name), "--%s", flag->name);
+    if (!*words && flag->kind <= KIND_WORDS && flag->place != PLACE(resume))
+        return fault_set(fault, "%s: the name is empty", name);
     switch (flag->kind) {
     case KIND_FILES:
         if (options->files_count == OPTIONS_FILES_MAX)
@@ -174,9 +176,7 @@ static int value_set(Options *options, const Flag *flag, const char *words, Faul
         return 0;
     case KIND_WORDS:
         *(const char **)(void *)place = words;
-        return *words || flag->place == PLACE(resume)
-                   ? 0
-                   : fault_set(fault, "%s: the name is empty", name);
+        return 0;
     case KIND_WHOLE:
         return whole_parse(name, words, flag, (int64_t *)(void *)place, fault);
     case KIND_REAL:

@@ -33,7 +33,8 @@ class Drover:
         done = subprocess.run([self.path, *map(str, args)], capture_output=True, text=True,
                               timeout=timeout, check=False, **kwargs)
         if status is not None:
-            assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
+            said = f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
+            assert done.returncode == status, said
         return done
 
     def json(self, *args, **kwargs):

@@ -43,9 +43,10 @@ STATE_ALLOWED = {
 
 
 def tracked(*patterns):
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *patterns],
-                            cwd=SOURCE, capture_output=True, text=True, check=True).stdout.split("\n")
-    return [SOURCE / name for name in sorted(listed) if name and (SOURCE / name).is_file()]
+    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *patterns],
+                          cwd=SOURCE, capture_output=True, text=True, check=True)
+    return [SOURCE / name for name in sorted(done.stdout.split("\n"))
+            if name and (SOURCE / name).is_file()]
 
 
 def relative(path):
@@ -84,7 +85,10 @@ def test_includes_follow_the_arrows():
 
 
 def functions_of(text):
-    """(name, first line, lines, parameters) of each function of a file in our brace style."""
+    """(name, first line, lines, parameters) of each function of a file in our brace style.
+
+    `GError **` is the second result of a call and `...` belongs to the format: neither counts.
+    """
     lines = text.split("\n")
     start = None
     for number, line in enumerate(lines):
@@ -102,6 +106,7 @@ def functions_of(text):
 
 
 def count_parameters(text):
+    text = re.sub(r",?\s*(GError \*\*\w+|\.\.\.)\s*$", "", text)
     depth, count = 0, 1
     for character in text:
         depth += {"(": 1, ")": -1}.get(character, 0)
@@ -116,18 +121,9 @@ def test_functions_stay_within_budget():
             where = f"{relative(path)}:{line}: {name}"
             if length > FUNCTION_LINES:
                 problems.append(f"{where} has {length} lines, the budget is {FUNCTION_LINES}")
-            if parameters > PARAMETERS and not BUDGET_FIXED_BY_OTHERS.get(name):
+            if parameters > PARAMETERS:
                 problems.append(f"{where} has {parameters} parameters, the budget is {PARAMETERS}")
     report(problems)
-
-
-# Signatures that are not ours to choose, or whose parameters are the operator's own tensors and sizes.
-BUDGET_FIXED_BY_OTHERS = {
-    # send, recv, count, type, operation, communicator: as every MPI and NCCL program knows it
-    "coll_all_reduce": True,
-    "coll_all_reduce_start": True,
-    "coll_reduce_scatter": True,
-}
 
 
 def test_files_stay_within_budget():
@@ -186,7 +182,8 @@ def test_links_of_the_documents_lead_somewhere():
 
 
 def compile_flags():
-    flags = ["-D_GNU_SOURCE", "-I", str(SOURCE), "-Wall", "-Wextra", "-Wstrict-prototypes", "-Werror"]
+    flags = ["-D_GNU_SOURCE", "-I", str(SOURCE), "-Wall", "-Wextra", "-Wstrict-prototypes",
+             "-Werror"]
     flags += shlex.split(subprocess.run(
         ["pkg-config", "--cflags", "glib-2.0", "gio-unix-2.0", "yaml-0.1", "jansson", "sqlite3",
          "openblas"], capture_output=True, text=True, check=True).stdout)
@@ -240,8 +237,7 @@ def test_no_mutable_state_at_file_scope():
         for line in table.split("\n"):
             if ":     file format" in line:
                 member = line.split(":")[0]
-            found = re.match(r"\S+ (.{7}) (\.data|\.bss|\*COM\*|\.tbss|\.tdata)\S*\s+(\S+)\s+(.*)$",
-                             line)
+            found = re.match(r"\S+ (.{7}) (\.t?data|\.t?bss|\*COM\*)\S*\s+(\S+)\s+(.*)$", line)
             if not found or "O" not in found[1] or ".data.rel.ro" in line:
                 continue
             name = found[4].split()[-1]

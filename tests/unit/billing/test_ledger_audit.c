@@ -217,7 +217,7 @@ static void test_flipped_bits(Fixture *fixture, gconstpointer unused)
         sqlite3_prepare_v2(fixture->db, set, -1, &to, NULL);
         g_assert_cmpint(sqlite3_step(from), ==, SQLITE_ROW);
         if (sqlite3_column_type(from, 0) == SQLITE_INTEGER) {
-            sqlite3_bind_int64(to, 1, sqlite3_column_int64(from, 0) ^ (INT64_C(1) << bit));
+            sqlite3_bind_int64(to, 1, sqlite3_column_int64(from, 0) ^ (sqlite3_int64)(1 << bit));
         } else {
             bool text = sqlite3_column_type(from, 0) == SQLITE_TEXT;
             int size = sqlite3_column_bytes(from, 0);

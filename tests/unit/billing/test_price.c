@@ -197,6 +197,15 @@ static void test_hostile(void)
     check_refused(HEAD "{\"\xe2\x80\xae\": \"1\"}}", "prices.json:1:62: ", "a device model is");
 }
 
+static void test_nothing(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(price_list_parse(NULL, 0, "prices.json", &error));
+    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_PRICE);
+    g_assert_true(g_str_has_prefix(error->message, "prices.json:1:1: not JSON"));
+}
+
 static void test_file(void)
 {
     g_autoptr(GError) error = NULL;
@@ -233,6 +242,7 @@ int main(int argc, char **argv)
     g_test_add_func("/price/refuses", test_refuses);
     g_test_add_func("/price/finds-the-member", test_finds_the_member);
     g_test_add_func("/price/hostile", test_hostile);
+    g_test_add_func("/price/nothing", test_nothing);
     g_test_add_func("/price/file", test_file);
     return g_test_run();
 }

@@ -1,1 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+if(TARGET gpt)
+  foreach(file adamw balance checkpoint data kernels model options safetensors sample)
+    drover_unit_test(examples ${file} gpt m)
+  endforeach()
+endif()

@@ -2,7 +2,9 @@
 #include "tests/unit/launcher/run.h"
 
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -35,14 +37,14 @@ static PlanRank *rank_make(int number, int ranks, int cpus)
     return rank;
 }
 
-Run *run_new(const char *command, int ranks, int cpus)
+static Run *run_new_in(char *dir, const char *command, int ranks, int cpus)
 {
     Run *run = g_new0(Run, 1);
     Plan *plan = run->plan = g_new0(Plan, 1);
     PlanIsland *island = g_new0(PlanIsland, 1);
     PlanHost *host = g_new0(PlanHost, 1);
 
-    run->dir = g_dir_make_tmp("drover-launch-XXXXXX", NULL);
+    run->dir = dir;
     run->attempt_dir = g_build_filename(run->dir, "attempt-1", NULL);
     run->events = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref);
     plan->job = g_strdup("1");
@@ -56,6 +58,7 @@ Run *run_new(const char *command, int ranks, int cpus)
     plan->start_within_ms = INT64_MAX;
     plan->env = g_ptr_array_new_with_free_func(g_free);
     g_ptr_array_add(plan->env, g_strdup("TEST_COMMON=common value"));
+    g_ptr_array_add(plan->env, g_strdup_printf("TEST_DIR=%s", dir));
     plan->secrets = g_ptr_array_new_with_free_func(g_free);
     plan->islands = g_ptr_array_new();
     g_ptr_array_add(plan->islands, island);
@@ -90,6 +93,11 @@ Run *run_new(const char *command, int ranks, int cpus)
     g_free(island);
     plan_free(plan);
     return run;
+}
+
+Run *run_new(const char *command, int ranks, int cpus)
+{
+    return run_new_in(g_dir_make_tmp("drover-launch-XXXXXX", NULL), command, ranks, cpus);
 }
 
 void run_start(Run *run)
@@ -181,6 +189,29 @@ char *run_wait_file(const Run *run, const char *file)
     return NULL;
 }
 
+static bool file_has(const char *pid, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename("/proc", pid, name, NULL);
+    g_autofree char *data = NULL;
+    gsize size;
+
+    return g_file_get_contents(path, &data, &size, NULL) &&
+           memmem(data, size, text, strlen(text)) != NULL;
+}
+
+guint run_count_processes(const char *dir)
+{
+    g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
+    const char *pid;
+    guint count = 0;
+
+    while ((pid = g_dir_read_name(proc)))
+        if (g_ascii_isdigit(*pid) && atoi(pid) != getpid() &&
+            (file_has(pid, "environ", dir) || file_has(pid, "cmdline", dir)))
+            count++;
+    return count;
+}
+
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *ftw)
 {
     (void)info;
@@ -200,4 +231,62 @@ void run_free(Run *run)
     g_free(run->attempt_dir);
     g_free(run->dir);
     g_free(run);
+}
+
+/* ---- as a program ---- */
+
+static bool write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    bool ok = file && fputs(text, file) >= 0;
+
+    return file && fclose(file) == 0 && ok;
+}
+
+/* Into a user namespace in which no further one, and no PID namespace, can be made. */
+static bool confine(void)
+{
+    g_autofree char *uid_map = g_strdup_printf("%u %u 1", getuid(), getuid());
+    g_autofree char *gid_map = g_strdup_printf("%u %u 1", getgid(), getgid());
+
+    return unshare(CLONE_NEWUSER) == 0 && write_text("/proc/self/setgroups", "deny") &&
+           write_text("/proc/self/uid_map", uid_map) && write_text("/proc/self/gid_map", gid_map) &&
+           write_text("/proc/sys/user/max_pid_namespaces", "0") &&
+           write_text("/proc/sys/user/max_user_namespaces", "0");
+}
+
+static int run_as_program(int argc, char **argv)
+{
+    g_assert_cmpint(argc, >=, 5);
+    if (argc > 5 && !confine())
+        return RUN_EXIT_NOT_CONFINED;
+
+    Run *run = run_new_in(g_strdup(argv[2]), argv[3], atoi(argv[4]), 2);
+    g_autofree char *path = g_build_filename(run->dir, "events", NULL);
+    FILE *events = fopen(path, "w");
+    guint written = 0;
+
+    run_start(run);
+    while (!run->ended) {
+        g_main_context_iteration(NULL, TRUE);
+        for (; written < run->events->len; written++) {
+            json_dumpf(run->events->pdata[written], events, JSON_COMPACT);
+            fputc('\n', events);
+        }
+        fflush(events);
+    }
+    fclose(events);
+    launch_free(run->launch);
+    return 0;
+}
+
+int run_main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "launch") == 0)
+        return launch_main();
+    if (argc > 1 && strcmp(argv[1], "rank") == 0)
+        return rank_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "run") == 0)
+        return run_as_program(argc, argv);
+    return -1;
 }

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is left after kill -9 of this and that: nothing. The job's processes detach themselves and
+ * ignore what can be ignored. Each case runs with namespaces and where none can be made.
+ */
+#include "launcher/proc.h"
+
+#include "tests/unit/launcher/run.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef MPI_PROGRAM
+#define MPI_PROGRAM "false"
+#define NO_MPI
+#endif
+
+/* Two processes a rank: the rank itself and one that has left its session, group and parent. */
+static const char *const stubborn =
+    "trap '' HUP INT TERM USR1 USR2; "
+    "(setsid sh -c '(while :; do sleep 1; done) & echo r > ready-'$RANK'; while :; do sleep 1; done' &) ; "
+    "while :; do sleep 1; done";
+
+typedef struct {
+    char *dir;
+    pid_t runner;
+    pid_t launcher;
+    pid_t keeper;
+    char *memory; /* see engine_folder() */
+} Tree;
+
+typedef void (*KillFunc)(const Tree *tree);
+
+typedef struct {
+    const char *name;
+    KillFunc kill;
+    bool confined;
+    bool mpi;
+} Case;
+
+static pid_t child_of(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/children", pid, pid);
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) ? atoi(text) : 0;
+}
+
+static bool file_is_there(const char *dir, const char *name)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+
+    return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+/* Where Open MPI has its files: a folder in memory behind a link, or NULL for one that is mounted
+ * in a namespace and cannot outlive it. */
+static char *engine_folder(const char *dir)
+{
+    g_autofree char *path = g_build_filename(dir, "attempt-1", "engine", NULL);
+
+    return g_file_read_link(path, NULL);
+}
+
+/* Polls until it holds; the test has failed when it does not in time. */
+static void wait_until(bool (*holds)(const Tree *tree), const Tree *tree, const char *what)
+{
+    gint64 end = g_get_monotonic_time() + RUN_DEADLINE_S * G_USEC_PER_SEC;
+
+    while (!holds(tree)) {
+        if (g_get_monotonic_time() > end)
+            g_error("%s: not within %d s", what, RUN_DEADLINE_S);
+        g_usleep(10000);
+    }
+}
+
+static bool both_ready(const Tree *tree)
+{
+    if (waitpid(tree->runner, NULL, WNOHANG) != 0)
+        g_error("the runner ended before its time");
+    return file_is_there(tree->dir, "ready-0") && file_is_there(tree->dir, "ready-1");
+}
+
+static bool none_left(const Tree *tree)
+{
+    waitpid(tree->runner, NULL, WNOHANG);
+    return run_count_processes(tree->dir) == 0 &&
+           !(tree->memory && g_file_test(tree->memory, G_FILE_TEST_EXISTS));
+}
+
+/* False: confinement is not to be had here, and the test is skipped. */
+static bool tree_start(Tree *tree, const Case *test)
+{
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    const char *command = test->mpi ? MPI_PROGRAM " stubborn" : stubborn;
+
+    tree->dir = g_dir_make_tmp("drover-survivors-XXXXXX", NULL);
+    tree->runner = fork();
+    if (tree->runner == 0) {
+        execl(program, program, "run", tree->dir, command, "2", test->confined ? "confined" : NULL,
+              NULL);
+        _exit(1);
+    }
+    for (;;) {
+        int status;
+
+        if (waitpid(tree->runner, &status, WNOHANG) > 0) {
+            g_assert_cmpint(WEXITSTATUS(status), ==, RUN_EXIT_NOT_CONFINED);
+            return false;
+        }
+        if (file_is_there(tree->dir, "events"))
+            break;
+        g_usleep(5000);
+    }
+    wait_until(both_ready, tree, "both ranks ready");
+    tree->launcher = child_of(tree->runner);
+    tree->keeper = child_of(tree->launcher);
+    g_assert_cmpint(tree->keeper, >, 1);
+    return true;
+}
+
+static void tree_clear(Tree *tree)
+{
+    g_autofree char *command = g_strdup_printf("rm -rf '%s'", tree->dir);
+
+    g_assert_cmpint(system(command), ==, 0);
+    g_free(tree->dir);
+    g_free(tree->memory);
+}
+
+/* ---- who is killed ---- */
+
+static void kill_runner(const Tree *tree)
+{
+    kill(tree->runner, SIGKILL);
+}
+
+static void kill_launcher(const Tree *tree)
+{
+    kill(tree->launcher, SIGKILL);
+}
+
+static void kill_both(const Tree *tree)
+{
+    kill(tree->runner, SIGSTOP);
+    kill(tree->launcher, SIGKILL);
+    kill(tree->runner, SIGKILL);
+}
+
+static void kill_keeper(const Tree *tree)
+{
+    kill(tree->keeper, SIGKILL);
+}
+
+/* As `pkill -9 drover` would: everything that carries the program's name (comm). */
+static void kill_by_name(const Tree *tree)
+{
+    g_autoptr(GArray) pids = proc_list_descendants(tree->runner);
+    g_autofree char *own = NULL;
+    guint killed = 0;
+
+    g_assert_true(g_file_get_contents("/proc/self/comm", &own, NULL, NULL));
+    g_array_prepend_val(pids, tree->runner);
+    for (guint i = 0; i < pids->len; i++) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/comm", g_array_index(pids, pid_t, i));
+        g_autofree char *name = NULL;
+
+        if (g_file_get_contents(path, &name, NULL, NULL) && strcmp(name, own) == 0)
+            killed += kill(g_array_index(pids, pid_t, i), SIGKILL) == 0;
+    }
+    g_assert_cmpuint(killed, >=, 1); /* of four: the death of one may bring that of the next */
+}
+
+static void kill_engine(const Tree *tree)
+{
+    pid_t engine = child_of(tree->keeper);
+
+    g_assert_cmpint(engine, >, 1);
+    kill(engine, SIGKILL);
+}
+
+static void test_case(const void *data)
+{
+    const Case *test = data;
+    Tree tree = {0};
+
+    if (!tree_start(&tree, test)) {
+        g_test_skip("user namespaces are not to be had here");
+        tree_clear(&tree);
+        return;
+    }
+    g_assert_cmpuint(run_count_processes(tree.dir), >=, 5);
+    tree.memory = engine_folder(tree.dir);
+    if (tree.memory && test->kill == kill_keeper) {
+        g_test_skip("no namespaces here: what detaches itself is not followed beyond the keeper");
+        kill_runner(&tree);
+    } else {
+        test->kill(&tree);
+    }
+    wait_until(none_left, &tree, test->name);
+    tree_clear(&tree);
+}
+
+int main(int argc, char **argv)
+{
+    static const Case cases[] = {
+        {"runner", kill_runner, false, false},
+        {"launcher", kill_launcher, false, false},
+        {"both", kill_both, false, false},
+        {"keeper", kill_keeper, false, false},
+        {"by_name", kill_by_name, false, false},
+        {"engine", kill_engine, false, false},
+        {"runner_confined", kill_runner, true, false},
+        {"launcher_confined", kill_launcher, true, false},
+        {"both_confined", kill_both, true, false},
+        {"by_name_confined", kill_by_name, true, false},
+        {"engine_confined", kill_engine, true, false},
+#ifndef NO_MPI
+        {"mpi_runner", kill_runner, false, true},
+        {"mpi_keeper", kill_keeper, false, true},
+        {"mpi_runner_confined", kill_runner, true, true},
+#endif
+    };
+    int status = run_main(argc, argv);
+
+    if (status >= 0)
+        return status;
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *path = g_strconcat("/survivors/", cases[i].name, NULL);
+
+        g_test_add_data_func(path, &cases[i], test_case);
+    }
+    return g_test_run();
+}
