@@ -144,7 +144,8 @@ static void env_add_train(GPtrArray *env, const JobSpec *spec)
     env_add(env, "DROVER_TRAIN_EVERY", "%" G_GINT64_FORMAT, spec->train.every);
     env_add(env, "DROVER_TRAIN_COMPRESS", "%s", compressions[spec->train.compress]);
     if (spec->checkpoint.every_ms > 0)
-        env_add(env, "DROVER_CHECKPOINT_EVERY_MS", "%" G_GINT64_FORMAT, spec->checkpoint.every_ms);
+        env_add(env, "DROVER_CHECKPOINT_EVERY_S", "%" G_GINT64_FORMAT ".%03d",
+                spec->checkpoint.every_ms / 1000, (int)(spec->checkpoint.every_ms % 1000));
     if (spec->checkpoint.keep > 0)
         env_add(env, "DROVER_CHECKPOINT_KEEP", "%" G_GINT64_FORMAT, spec->checkpoint.keep);
 }

@@ -220,17 +220,23 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
     return remove(path);
 }
 
-void run_free(Run *run)
+static void run_drop(Run *run)
 {
-    if (!run)
-        return;
     launch_free(run->launch);
-    nftw(run->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     plan_free(run->plan);
     g_ptr_array_unref(run->events);
     g_free(run->attempt_dir);
     g_free(run->dir);
     g_free(run);
+}
+
+void run_free(Run *run)
+{
+    if (!run)
+        return;
+    g_clear_pointer(&run->launch, launch_free);
+    nftw(run->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    run_drop(run);
 }
 
 /* ---- as a program ---- */
@@ -276,7 +282,7 @@ static int run_as_program(int argc, char **argv)
         fflush(events);
     }
     fclose(events);
-    launch_free(run->launch);
+    run_drop(run);
     return 0;
 }
 

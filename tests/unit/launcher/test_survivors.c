@@ -20,9 +20,8 @@
 
 /* Two processes a rank: the rank itself and one that has left its session, group and parent. */
 static const char *const stubborn =
-    "trap '' HUP INT TERM USR1 USR2; "
-    "(setsid sh -c '(while :; do sleep 1; done) & echo r > ready-'$RANK'; while :; do sleep 1; done' &) ; "
-    "while :; do sleep 1; done";
+    "trap '' HUP INT TERM USR1 USR2; (setsid sh -c '(while :; do sleep 1; done) & "
+    "echo r > ready-'$RANK'; while :; do sleep 1; done' &) ; while :; do sleep 1; done";
 
 typedef struct {
     char *dir;
