@@ -253,23 +253,19 @@ const char *cli_args_get(const CliArgs *args, const char *option)
     return args->values[index];
 }
 
-bool cli_args_get_int(const CliArgs *args, const char *option, int64_t min, int64_t max,
-                      int64_t *value, GError **error)
+bool cli_args_get_int(const CliArgs *args, const char *option, CliRange range, int64_t *value,
+                      GError **error)
 {
     const char *text = cli_args_get(args, option);
+    g_autofree char *most = NULL;
 
-    if (!text)
+    if (!text || g_ascii_string_to_signed(text, 10, range.min, range.max, value, NULL))
         return true;
-    if (g_ascii_string_to_signed(text, 10, min, max, value, NULL))
-        return true;
-    if (max == INT64_MAX)
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
-                    "--%s: '%s' is not a whole number from %" G_GINT64_FORMAT, option, text, min);
-    else
-        g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
-                    "--%s: '%s' is not a whole number from %" G_GINT64_FORMAT
-                    " to %" G_GINT64_FORMAT,
-                    option, text, min, max);
+    if (range.max < INT64_MAX)
+        most = g_strdup_printf(" to %" G_GINT64_FORMAT, range.max);
+    g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
+                "--%s: '%s' is not a whole number from %" G_GINT64_FORMAT "%s", option, text,
+                range.min, most ? most : "");
     return false;
 }
 

@@ -8,6 +8,7 @@
 
 #include "runner/cli/args.h"
 #include "runner/cli/help.h"
+#include "runner/queue/store.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -186,7 +187,7 @@ int cli_fail(const CliArgs *args, CliStatus status, const char *format, ...)
     fprintf(stderr, "drover: %s\n", message);
     if (status == CLI_USAGE)
         fprintf(stderr, "'drover %s --help' explains the command\n", args_get_command(args)->name);
-    return status;
+    return (int)status;
 }
 
 int cli_fail_error(const CliArgs *args, const GError *error)
@@ -195,6 +196,8 @@ int cli_fail_error(const CliArgs *args, const GError *error)
 
     if (error->domain == CLI_ERROR && error->code == CLI_ERROR_USAGE)
         status = CLI_USAGE;
+    else if (g_error_matches(error, STORE_ERROR, STORE_ERROR_NOT_FOUND))
+        status = CLI_NOT_FOUND;
     return cli_fail(args, status, "%s", error->message);
 }
 

@@ -36,6 +36,10 @@ typedef struct {
     const char *help;  /* one line, no full stop */
 } CliOption;
 
+typedef struct {
+    int64_t min, max; /* both in */
+} CliRange;
+
 typedef struct CliArgs CliArgs;
 typedef struct CliCommand CliCommand;
 
@@ -70,8 +74,8 @@ int cli_main(const CliCommand *const *commands, size_t commands_count, int argc,
 bool cli_args_has(const CliArgs *args, const char *option);
 const char *cli_args_get(const CliArgs *args, const char *option); /* NULL: not given */
 /* Leaves *value as it is where the option is not given. */
-bool cli_args_get_int(const CliArgs *args, const char *option, int64_t min, int64_t max,
-                      int64_t *value, GError **error);
+bool cli_args_get_int(const CliArgs *args, const char *option, CliRange range, int64_t *value,
+                      GError **error);
 int cli_args_count(const CliArgs *args);
 const char *cli_args_at(const CliArgs *args, int index);
 /* The arguments after the command's name, as main() got them; of internal commands only. */

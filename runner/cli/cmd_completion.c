@@ -108,21 +108,22 @@ static void bash_print(const Cli *cli, GString *out, const char *fields)
 {
     g_autofree char *names = names_list(cli, NULL), *spec = names_list(cli, "spec");
 
-    g_string_append_printf(
-        out,
-        "# bash completion for drover, made by: drover completion bash\n"
-        "_drover()\n{\n"
-        "    local current=\"${COMP_WORDS[COMP_CWORD]}\" previous=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
-        "    local command=\"${COMP_WORDS[1]}\" options='' kind='' words=''\n"
-        "    if ((COMP_CWORD == 1)); then\n"
-        "        mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n        return\n    fi\n"
-        "    if [[ $command == spec ]]; then\n"
-        "        if ((COMP_CWORD == 2)); then\n"
-        "            mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n"
-        "            return\n        fi\n"
-        "        command=\"spec ${COMP_WORDS[2]}\"\n    fi\n"
-        "    case \"$command\" in\n    help) kind='command' ;;\n",
-        names, spec);
+    g_string_append_printf(out,
+                           "# bash completion for drover, made by: drover completion bash\n"
+                           "_drover()\n{\n"
+                           "    local current=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+                           "    local previous=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+                           "    local command=\"${COMP_WORDS[1]}\" options='' kind='' words=''\n"
+                           "    if ((COMP_CWORD == 1)); then\n"
+                           "        mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n"
+                           "        return\n    fi\n"
+                           "    if [[ $command == spec ]]; then\n"
+                           "        if ((COMP_CWORD == 2)); then\n"
+                           "            mapfile -t COMPREPLY < <(compgen -W '%s' -- \"$current\")\n"
+                           "            return\n        fi\n"
+                           "        command=\"spec ${COMP_WORDS[2]}\"\n    fi\n"
+                           "    case \"$command\" in\n    help) kind='command' ;;\n",
+                           names, spec);
     for (size_t i = 0; i < cli->commands_count; i++) {
         if (!cli->commands[i]->internal)
             bash_command(out, cli->commands[i]);

@@ -88,7 +88,7 @@ static void test_an_empty_value_is_a_value(void)
     int64_t value = 7;
 
     g_assert_cmpstr(cli_args_get(args, "tail"), ==, "");
-    g_assert_false(cli_args_get_int(args, "tail", 0, 10, &value, &error));
+    g_assert_false(cli_args_get_int(args, "tail", (CliRange){0, 10}, &value, &error));
     g_assert_cmpint(value, ==, 7);
 }
 
@@ -127,7 +127,7 @@ static void test_numbers_keep_to_their_range(void)
         g_autoptr(GError) error = NULL;
         g_autoptr(CliArgs) args = parse((const char *const[]){word, "x", NULL}, NULL);
 
-        g_assert_false(cli_args_get_int(args, "tail", 0, 10, &value, &error));
+        g_assert_false(cli_args_get_int(args, "tail", (CliRange){0, 10}, &value, &error));
         g_assert_error(error, CLI_ERROR, CLI_ERROR_USAGE);
         g_assert_nonnull(strstr(error->message, "--tail: '"));
         g_assert_cmpint(value, ==, 3);

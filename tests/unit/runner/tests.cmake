@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # ---- cli ----
-drover_unit_test(runner cli_args cli)
+drover_unit_test(runner cli_args runner_cli)
+drover_unit_test(runner cli_course runner_cli)
+drover_unit_test(runner cli_follow runner_cli)
+drover_unit_test(runner cli_format runner_cli)
+drover_unit_test(runner cli_text runner_cli)
+drover_unit_test(runner cli_view runner_cli)
 
 # ---- queue ----
 add_library(test_runner_fixture STATIC EXCLUDE_FROM_ALL unit/runner/fixture.c)

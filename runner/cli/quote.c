@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runner/cli/quote.h"
+
+#include "runner/cli/format.h"
+#include "runner/cli/jobs.h"
+#include "runner/queue/bill.h"
+
+#define HOUR_MS 3600000
+
+static bool amount_add(const Quote *quote, const PriceList *prices, int64_t duration_ms,
+                       int64_t *total, GError **error)
+{
+    for (guint i = 0; i < quote->match->devices->len; i++) {
+        const MatchDevice *device = &g_array_index(quote->match->devices, MatchDevice, i);
+        int64_t amount;
+
+        if (!invoice_estimate(quote->asset, device->price_usd_micro,
+                              price_list_get_io_usd_micro(prices), 1, duration_ms, &amount, error))
+            return false;
+        if (__builtin_add_overflow(*total, amount, total)) {
+            g_set_error(error, BILLING_ERROR, BILLING_ERROR_RANGE,
+                        "the cost is beyond what can be counted: lower limits.max_duration");
+            return false;
+        }
+    }
+    return true;
+}
+
+Quote *quote_new(const JobSpec *spec, const Node *node, const PriceList *prices, GError **error)
+{
+    g_autoptr(Quote) quote = g_new0(Quote, 1);
+
+    quote->asset = bill_get_asset(spec);
+    quote->match = match_find(spec, node, prices, NULL);
+    if (quote->match->result != MATCH_FITS)
+        return g_steal_pointer(&quote);
+    for (guint i = 0; i < quote->match->devices->len; i++)
+        quote->price_usd_micro +=
+            g_array_index(quote->match->devices, MatchDevice, i).price_usd_micro;
+    if (!amount_add(quote, prices, HOUR_MS, &quote->per_hour, error) ||
+        !amount_add(quote, prices, spec->limits.max_duration_ms, &quote->at_most, error))
+        return NULL;
+    return g_steal_pointer(&quote);
+}
+
+char *quote_format(const Quote *quote, const JobSpec *spec)
+{
+    g_autofree char *what = match_describe(quote->match);
+    g_autofree char *per_hour = money_format(quote->asset, quote->per_hour);
+    g_autofree char *at_most = money_format(quote->asset, quote->at_most);
+    g_autofree char *duration = format_duration(spec->limits.max_duration_ms);
+    g_autofree char *limit = NULL;
+
+    if (quote->match->result != MATCH_FITS)
+        return g_steal_pointer(&what);
+    if (spec->limits.max_cost_usd_micro < INT64_MAX) {
+        g_autofree char *usd = jobs_format_usd(spec->limits.max_cost_usd_micro);
+
+        limit = g_strdup_printf(", and stops at %s", usd);
+    }
+    return g_strdup_printf("%s: %s per hour, at most %s in %s%s", what, per_hour, at_most, duration,
+                           limit ? limit : "");
+}
+
+json_t *quote_to_json(const Quote *quote, const JobSpec *spec)
+{
+    json_t *devices = json_array(), *reasons = json_array(), *json;
+    const Match *match = quote->match;
+    bool fits = match->result == MATCH_FITS;
+
+    for (guint i = 0; fits && i < match->devices->len; i++) {
+        const MatchDevice *device = &g_array_index(match->devices, MatchDevice, i);
+
+        json_array_append_new(devices, json_pack("{s:s, s:s, s:I}", "device", device->device->id,
+                                                 "model", device->device->model, "price_usd_micro",
+                                                 (json_int_t)device->price_usd_micro));
+    }
+    for (guint i = 0; match->reasons && i < match->reasons->len; i++)
+        json_array_append_new(reasons, json_string(g_ptr_array_index(match->reasons, i)));
+    json = json_pack("{s:s, s:b, s:o, s:o, s:s, s:I}", "name", spec->name, "fits", fits, "devices",
+                     devices, "reasons", reasons, "asset", money_asset_name(quote->asset),
+                     "max_duration_ms", (json_int_t)spec->limits.max_duration_ms);
+    if (fits) {
+        json_object_set_new(json, "per_hour", json_integer(quote->per_hour));
+        json_object_set_new(json, "at_most", json_integer(quote->at_most));
+    }
+    if (spec->limits.max_cost_usd_micro < INT64_MAX)
+        json_object_set_new(json, "max_cost_usd_micro",
+                            json_integer(spec->limits.max_cost_usd_micro));
+    return json;
+}
+
+void quote_free(Quote *quote)
+{
+    if (!quote)
+        return;
+    g_clear_pointer(&quote->match, match_free);
+    g_free(quote);
+}
