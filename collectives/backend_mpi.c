@@ -23,7 +23,7 @@
 
 #include "collectives/mpi.h"
 
-enum { MPI_TAG = 1, BLOCK_BYTES = 1 << 20, INLINE_LEAST = 512, INLINE_MOST = 8192 };
+enum { MPI_TAG = 1, BLOCK_BYTES = 1 << 20 };
 
 /* ---- errors ---- */
 
@@ -201,12 +201,6 @@ static int mpi_alloc(coll_comm *comm)
     size_t size = (size_t)comm->size;
 
     state->block_bytes = BLOCK_BYTES;
-    state->inline_max = 4 * INLINE_MOST / size;
-    if (state->inline_max > INLINE_MOST)
-        state->inline_max = INLINE_MOST;
-    if (state->inline_max < INLINE_LEAST)
-        state->inline_max = INLINE_LEAST;
-    state->inline_max -= state->inline_max % _Alignof(MpiRecord);
     for (int i = 0; i < 2; i++) {
         state->scratch[i] = aligned_alloc(4096, state->block_bytes);
         if (!state->scratch[i])

@@ -17,7 +17,10 @@
 #include "collectives/backend.h"
 #include "collectives/reduce.h"
 
-enum { MPI_PENDING_MAX = 34 }; /* a rank of the tree sends to at most 31 */
+enum {
+    MPI_PENDING_MAX = 34,           /* a rank of the tree sends to at most 31 */
+    COLL_MPI_DIRECT_LEAST = 8 << 10 /* bytes from which system calls beat messages */
+};
 
 /* What is the same on all ranks in a call, and how it goes. Travels as bytes: ranks share a machine
  * type. */

@@ -72,30 +72,36 @@ static int direct_write(coll_request *request, int peer, void *from, size_t offs
 
 /* ---- reduction ---- */
 
-/* Reduces the `count` elements at element `first` of every send into `recv`. */
+/* Reduces the `count` elements at element `first` of every send into `recv`. What is summed so far
+ * is in scratch[0] (or still where rank 0 has it, when that is us), what a peer adds is in
+ * scratch[1]. */
 static int direct_reduce_piece(coll_comm *comm, coll_request *request, size_t first, size_t count,
                                char *recv)
 {
     MpiState *state = comm->state;
     size_t element = coll_type_size(request->call.type);
     const char *own = (const char *)request->call.send + first * element;
-    char *partial = state->scratch[0];
+    const void *partial = comm->rank == 0 && !state->reduction.mean ? own : state->scratch[0];
 
     for (int r = 0; r < comm->size; r++) {
         CollPart part = {own, state->factors[r]};
 
         if (r != comm->rank && (!state->reduction.mean || part.factor > 0)) {
-            int rc = direct_read(request, r, state->scratch[1], first * element, count * element);
+            char *into = state->scratch[r == 0 ? 0 : 1];
+            int rc = direct_read(request, r, into, first * element, count * element);
 
             if (rc != COLL_OK)
                 return rc;
-            part.data = state->scratch[1];
+            part.data = into;
         }
-        if (r == 0)
-            coll_reduce_first(&state->reduction, partial, part, count);
-        else
-            coll_reduce_next(&state->reduction, r == comm->size - 1 ? recv : partial, partial, part,
-                             count);
+        if (r > 0) {
+            void *sum = r == comm->size - 1 ? recv : state->scratch[0];
+
+            coll_reduce_next(&state->reduction, sum, partial, part, count);
+            partial = sum;
+        } else if (partial != own) {
+            coll_reduce_first(&state->reduction, state->scratch[0], part, count);
+        }
     }
     coll_reduce_last(&state->reduction, recv, count);
     return COLL_OK;

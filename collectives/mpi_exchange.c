@@ -17,6 +17,10 @@
 
 #include "collectives/mpi.h"
 
+/* What Open MPI sends at once between ranks of a machine, without asking the receiver first, is
+ * 4096 bytes with its own header (btl_vader_eager_limit). */
+enum { EAGER_BYTES = 4000, INLINE_LEAST = 256 };
+
 /* From one record to the next: each begins aligned. */
 static size_t exchange_record_bytes(const MpiState *state)
 {
@@ -25,11 +29,19 @@ static size_t exchange_record_bytes(const MpiState *state)
     return sizeof(MpiRecord) + (state->inline_bytes + align - 1) / align * align;
 }
 
+/* What travels inside is bounded such that the largest message of a hello, half of all records, is
+ * still sent at once. */
 int coll_mpi_exchange_alloc(coll_comm *comm)
 {
     MpiState *state = comm->state;
-    size_t bytes = sizeof(MpiHead) + (size_t)comm->size * (sizeof(MpiRecord) + state->inline_max);
+    size_t size = (size_t)comm->size, most_records = (size + 1) / 2, bytes;
 
+    bytes = (EAGER_BYTES - sizeof(MpiHead)) / most_records;
+    state->inline_max = INLINE_LEAST;
+    if (bytes > sizeof(MpiRecord) + INLINE_LEAST)
+        state->inline_max = bytes - sizeof(MpiRecord);
+    state->inline_max -= state->inline_max % _Alignof(MpiRecord);
+    bytes = sizeof(MpiHead) + size * (sizeof(MpiRecord) + state->inline_max);
     state->out = calloc(1, bytes);
     state->in = calloc(1, bytes);
     return state->out && state->in ? COLL_OK : COLL_ENOMEM;
@@ -256,7 +268,9 @@ int coll_mpi_hello(coll_comm *comm, coll_request *request)
         return COLL_ADVANCE_DONE;
     }
     state->step = 0;
-    state->stage = state->direct ? coll_mpi_direct : coll_mpi_ring;
+    state->stage = coll_mpi_ring;
+    if (state->direct && call->count * coll_type_size(call->type) >= COLL_MPI_DIRECT_LEAST)
+        state->stage = coll_mpi_direct;
     return COLL_ADVANCE_MOVED;
 }
 

@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -193,12 +194,18 @@ void coll_request_close(coll_comm *comm)
  * so a thread that cannot be made costs overlap, not correctness. Lock held. */
 static void request_kick(coll_comm *comm)
 {
+    sigset_t all, old;
+
     if (!comm->background || !comm->first)
         return;
-    if (!comm->thread_started)
-        comm->thread_started = pthread_create(&comm->thread, NULL, request_thread, comm) == 0;
-    else
+    if (comm->thread_started) {
         pthread_cond_signal(&comm->wake);
+        return;
+    }
+    sigfillset(&all); /* signals are for the program's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    comm->thread_started = pthread_create(&comm->thread, NULL, request_thread, comm) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* ---- start, test, wait ---- */

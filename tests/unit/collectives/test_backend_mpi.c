@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collectives/coll.h"
+#include "collectives/mpi.h"
 
 /* 0, 1, below and above the ranks, primes, around what travels in a hello, several slices */
 static const size_t COUNTS[] = {0, 1, 2, 3, 7, 8, 127, 1021, 2048, 2049, 4099, 65537, 300007};
@@ -126,6 +126,19 @@ static void test_facts(gconstpointer data)
     g_assert_cmpint(coll_local_size(comm), ==, size);
     g_assert_cmpstr(coll_backend(comm), ==, "mpi");
     g_assert_cmpint(coll_barrier(comm), ==, COLL_OK);
+}
+
+/* Each way of large calls is really the one under test, where the machine allows it. */
+static void test_path(gconstpointer data)
+{
+    const coll_comm *comm = *(coll_comm *const *)data;
+    const MpiState *state = comm->state;
+    const char *wanted = g_getenv("DROVER_COLL_DIRECT");
+
+    if (comm->size == 1 || g_strcmp0(wanted, "0") == 0)
+        g_assert_false(state->direct);
+    else if (!state->direct)
+        g_test_skip("ranks may not reach each other's memory here");
 }
 
 static void check_all_reduce(coll_comm *comm, coll_type type, coll_op op, size_t n)
@@ -520,6 +533,7 @@ static void add_tests(coll_comm **comm)
         GTestDataFunc func;
     } tests[] = {
         {"facts", test_facts},
+        {"path", test_path},
         {"all_reduce", test_all_reduce},
         {"reduce_scatter", test_reduce_scatter},
         {"all_gather", test_all_gather},
