@@ -178,17 +178,23 @@ static const struct {
     {"cancelled", apply_ended},
 };
 
+/* Attempts count from 1 without a gap, and what is said of an attempt is said of the last. */
+static bool is_attempt_in_turn(const Job *job, const Event *event)
+{
+    if (g_str_equal(event->type, "attempt"))
+        return event->attempt == job->attempts + 1;
+    return event->attempt <= job->attempts;
+}
+
 bool job_apply(Job *job, const Event *event)
 {
     bool first = g_str_equal(event->type, "accepted") && job->created_at_ms == 0;
+    JobState next = job->state;
 
-    if (!first && !job_state_next(job->state, event->type, &job->state))
+    if ((!first && !job_state_next(job->state, event->type, &next)) ||
+        !is_attempt_in_turn(job, event))
         return false;
-    /* Attempts count from 1 without a gap, and all that is said of an attempt is said of the last.
-     */
-    if (g_str_equal(event->type, "attempt") ? event->attempt != job->attempts + 1
-                                            : event->attempt > job->attempts)
-        return false;
+    job->state = next;
     for (size_t i = 0; i < G_N_ELEMENTS(appliers); i++) {
         if (g_str_equal(event->type, appliers[i].type))
             appliers[i].apply(job, event);

@@ -52,7 +52,7 @@ typedef struct {
     bool setup_done;
     bool cancel_requested; /* by store_cancel_job, while a drover process owns the job */
     bool cancel_now;       /* without the grace */
-    bool owned;            /* a drover process holds the job's lock right now */
+    bool owned;            /* not ended, and a drover process holds its lock right now */
 } Job;
 
 /* Job.cause: "nonzero_exit" "setup" "supplier_lost" "preempted" "preflight" (how an attempt

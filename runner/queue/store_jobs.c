@@ -231,7 +231,7 @@ bool store_save_job(Store *store, const Job *job, GError **error)
  */
 static void add_owner(const Store *store, Job *job)
 {
-    job->owned = store_is_locked(store, job->id);
+    job->owned = !job_state_is_ended(job->state) && store_is_locked(store, job->id);
     if (job->state == JOB_PENDING && !job->owned && g_strcmp0(job->cause, "interrupted") != 0) {
         g_free(job->reason);
         g_free(job->cause);

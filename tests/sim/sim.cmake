@@ -11,3 +11,4 @@ function(drover_sim name)
 endfunction()
 
 drover_sim(billing billing)
+drover_sim(queue runner_queue)

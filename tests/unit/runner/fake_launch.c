@@ -129,6 +129,7 @@ int main(int argc, char **argv)
     g_auto(GStrv) words = g_strsplit(parts[MIN(attempt - 1, last)], " ", -1);
     bool deaf = false;
 
+    json_decref(plan);
     if (argc != 2 || strcmp(argv[1], "launch") != 0)
         return 2;
     for (char **word = words; *word; word++)

@@ -14,7 +14,7 @@ target_link_libraries(test_runner_fixture PRIVATE drover_flags PUBLIC runner_que
 add_executable(fake_launch unit/runner/fake_launch.c)
 target_link_libraries(fake_launch PRIVATE drover_flags PkgConfig::GLIB PkgConfig::JANSSON)
 set_target_properties(fake_launch PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-foreach(file state match store store_recover group)
+foreach(file bill db group job match state store store_recover)
   drover_unit_test(runner ${file} test_runner_fixture runner_queue)
 endforeach()
 add_dependencies(test_runner_group fake_launch)
