@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Any MPI program runs under drover as it is: this one knows nothing of it. Every rank says where it
- * is; then all ranks add up their numbers and rank 0 checks the sum.
+ * Any MPI program runs under drover as it is: this one knows nothing of it. Every rank says where
+ * it is; then all ranks add up their numbers, and each checks the sum.
  */
 #include <mpi.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data-parallel training with torch.distributed, as one writes it for torchrun.
 
-Nothing here is drover's: rank, world size and where to meet come from the environment (env://), so the
-same file runs under torchrun, under drover, and alone:
+Nothing here is drover's: rank, world size and where to meet come from the environment (env://), so
+the same file runs under torchrun, under drover, and alone:
 
     drover run examples/03_pytorch_ddp/job.yaml
     torchrun --nproc_per_node 2 examples/03_pytorch_ddp/train.py

@@ -41,6 +41,9 @@ STATE_ALLOWED = {
     ("stop.c.o", "state.0"),  # a signal handler reaches nothing but what is static
 }
 
+# Signatures that every MPI and NCCL program knows: send, recv, count, type, operation, communicator.
+PARAMETERS_ALLOWED = {"coll_all_reduce", "coll_all_reduce_start", "coll_reduce_scatter"}
+
 
 def tracked(*patterns):
     done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *patterns],
@@ -121,7 +124,7 @@ def test_functions_stay_within_budget():
             where = f"{relative(path)}:{line}: {name}"
             if length > FUNCTION_LINES:
                 problems.append(f"{where} has {length} lines, the budget is {FUNCTION_LINES}")
-            if parameters > PARAMETERS:
+            if parameters > PARAMETERS and name not in PARAMETERS_ALLOWED:
                 problems.append(f"{where} has {parameters} parameters, the budget is {PARAMETERS}")
     report(problems)
 

@@ -3,9 +3,9 @@ foreach(file coll request buckets shares reduce report stop backend_single)
   drover_unit_test(collectives ${file} collectives m)
 endforeach()
 
-# collectives/backend_mpi itself is one rank without mpirun; these are 1 to 8, each through the peers'
-# memory (direct) and through messages (ring), and with MPI started by the program. Leaks are not
-# looked for: Open MPI has its own, and a broken communicator is left to the end of the process.
+# collectives/backend_mpi itself is one rank without mpirun; these are 1 to 8, each through the
+# peers' memory (direct) and through messages (ring), and with MPI started by the program. Leaks are
+# not looked for: Open MPI has its own, and a broken communicator is left to the end of the process.
 if(MPI_C_FOUND)
   set(DROVER_MPI_TEST_ENV OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     ASAN_OPTIONS=detect_leaks=0)
