@@ -80,7 +80,10 @@ static bool is_hidden(const Resolve *resolve, const char *name)
     for (guint i = 0; i < resolve->documents->len; i++) {
         const Document *document = document_at(resolve, i);
 
-        if (document->broken && (!document->name || g_str_has_prefix(name, document->name)))
+        size_t size = document->name ? strlen(document->name) : 0;
+
+        if (document->broken &&
+            (size == 0 || (strncmp(name, document->name, size) == 0 && name[size] == '-')))
             return true;
     }
     return false;

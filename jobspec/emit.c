@@ -42,6 +42,12 @@ static json_t *emit_range(const Field *field, const JobSpecRange *range)
         return json_null();
     if (range->min == range->max && field->unit == SCALAR_COUNT)
         return json_integer(range->min);
+    if ((field->flags & FIELD_CLOSED) && range->min == 0 && range->max > 0) {
+        g_autofree char *low = scalar_format_quantity(range->min, field->unit);
+        g_autofree char *high = scalar_format_quantity(range->max, field->unit);
+
+        return string_take(g_strconcat(low, "..", high, NULL));
+    }
     return string_take(scalar_format_range(*range, field->unit));
 }
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(file accelerator depend diag matrix print scalar tree)
+foreach(file accelerator check depend diag emit explain field group jobspec matrix print scalar schema
+        tree value)
   drover_unit_test(jobspec ${file} jobspec)
 endforeach()
