@@ -91,13 +91,13 @@ static bool is_hidden(const Resolve *resolve, const char *name)
 
 static void fail_unknown(const Resolve *resolve, const char *name, const JobSpecPosition *at)
 {
-    g_autofree const char **names = NULL;
+    g_autofree gpointer *names = NULL;
     guint count = 0;
     const char *near = NULL;
 
     if (g_hash_table_size(resolve->names) <= 1000) {
-        names = (const char **)g_hash_table_get_keys_as_array(resolve->names, &count);
-        near = diag_suggest(name, names, count);
+        names = g_hash_table_get_keys_as_array(resolve->names, &count);
+        near = diag_suggest(name, (const char *const *)names, count);
     }
     diag_add(resolve->diags, DIAG_DEPENDENCY, at, "depends_on.job: no job '%s' in this file%s%s%s",
              name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");

@@ -58,7 +58,7 @@ void diag_escape(GString *out, const char *text, size_t size)
             g_string_append(out, "\\n");
         else
             g_string_append_printf(out, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
-        text = g_utf8_next_char(text);
+        text = diag_next_char(text);
     }
 }
 
@@ -69,7 +69,7 @@ char *diag_quote(const char *text)
     size_t count = 0;
 
     while (*end && count < QUOTE_CODE_POINTS) {
-        end = g_utf8_next_char(end);
+        end = diag_next_char(end);
         count++;
     }
     diag_escape(out, text, (size_t)(end - text));

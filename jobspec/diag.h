@@ -61,6 +61,12 @@ char *diag_quote(const char *text);
  * overrides, bytes that are not UTF-8) written as \xNN or \uNNNN. */
 void diag_escape(GString *out, const char *text, size_t size);
 
+/* The next character of UTF-8 text; as g_utf8_next_char, which casts the const away. */
+static inline const char *diag_next_char(const char *text)
+{
+    return text + g_utf8_skip[(unsigned char)*text];
+}
+
 /* The candidate that `word` was probably meant to be; NULL if none is close. */
 const char *diag_suggest(const char *word, const char *const *candidates, size_t count);
 

@@ -267,7 +267,7 @@ static JobSpecFile *file_parse(const char *name, const char *data, size_t size,
 JobSpecFile *jobspec_file_parse(const char *name, const char *data, size_t size,
                                 const JobSpecLimits *limits)
 {
-    return file_parse(name, data, size, limits, false);
+    return file_parse(name, data ? data : "", size, limits, false);
 }
 
 static JobSpecFile *file_fail(const char *name, const char *reason)

@@ -51,7 +51,7 @@ static size_t cell_append(GString *out, const char *p, const char *end, size_t c
         return width;
     }
     diag_escape(out, p,
-                (size_t)(c == (gunichar)-1 || c == (gunichar)-2 ? 1 : g_utf8_next_char(p) - p));
+                (size_t)(c == (gunichar)-1 || c == (gunichar)-2 ? 1 : diag_next_char(p) - p));
     if (c < 0x80 || c == (gunichar)-1 || c == (gunichar)-2 || out->str[size] == '\\')
         return out->len - size;
     return g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
@@ -61,7 +61,7 @@ static const char *char_next(const char *p, const char *end)
 {
     gunichar c = g_utf8_get_char_validated(p, end - p);
 
-    return c == (gunichar)-1 || c == (gunichar)-2 ? p + 1 : g_utf8_next_char(p);
+    return c == (gunichar)-1 || c == (gunichar)-2 ? p + 1 : diag_next_char(p);
 }
 
 /* The cells in front of the code point `column` (from 1). */
@@ -136,8 +136,11 @@ void jobspec_file_print(const JobSpecFile *file, FILE *out, bool colour)
     g_autoptr(GString) name = g_string_new(NULL);
     gsize size;
     const char *text = g_bytes_get_data(file->text, &size);
-    Cursor cursor = {text, text + size, 1};
+    Cursor cursor = {.line = 1};
 
+    text = text ? text : ""; /* of no bytes */
+    cursor.p = text;
+    cursor.end = text + size;
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         cursor.p += 3;
     diag_escape(name, file->name, strlen(file->name));

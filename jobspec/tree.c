@@ -82,7 +82,7 @@ static JobSpecPosition position_of(const char *data, size_t size, size_t offset)
 {
     JobSpecPosition at = {1, 1, 1};
 
-    for (const char *p = data; p < data + MIN(offset, size); p = g_utf8_next_char(p))
+    for (const char *p = data; p < data + MIN(offset, size); p = diag_next_char(p))
         position_advance(&at, p);
     return at;
 }

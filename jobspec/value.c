@@ -81,7 +81,7 @@ static bool check_string(ValueReader *reader, const Field *field, const TreeNode
 
 static bool check_characters(ValueReader *reader, const Field *field, const TreeNode *node)
 {
-    for (const char *p = node->text; *p; p = g_utf8_next_char(p)) {
+    for (const char *p = node->text; *p; p = diag_next_char(p)) {
         gunichar c = g_utf8_get_char(p);
 
         if (c == '\t' || c == '\n' || (c >= 0x20 && c < 0x7f))
@@ -227,7 +227,7 @@ static JobSpecPosition reference_position(const ValueReader *reader, const TreeN
 
     if (!p)
         return node->position;
-    for (; p < end; p = g_utf8_next_char(p)) {
+    for (; p < end; p = diag_next_char(p)) {
         bool reached = at.line > node->position.line ||
                        (at.line == node->position.line && at.column >= node->position.column);
 

@@ -18,8 +18,9 @@ static void test_train(void)
 
 static void test_checkpoint(void)
 {
-    spec_assert("checkpoint: {every: 5m}\n", "4:14+5 E112 checkpoint.every: there is no checkpoint.path "
-                                             "(try 'path: checkpoints')\n");
+    spec_assert("checkpoint: {every: 5m}\n",
+                "4:14+5 E112 checkpoint.every: there is no checkpoint.path "
+                "(try 'path: checkpoints')\n");
     spec_assert("checkpoint: {keep: 9}\n",
                 "4:14+4 W201 checkpoint.keep: no effect without a path\n");
     spec_assert("checkpoint: {path: c, every: 2h}\nlimits: {max_duration: 1h}\n",
@@ -32,16 +33,19 @@ static void test_checkpoint(void)
 
 static void test_retry(void)
 {
-    spec_assert("spot: only\nretry: {on: [supplier_lost]}\n",
-                "5:9+2 W202 spot: 'only' without a retry on 'preempted': the job ends when an offer is "
-                "taken back\n");
-    spec_assert("spot: only\nretry: {max: 0}\n",
-                "4:1+4 W202 spot: 'only' without a retry on 'preempted': the job ends when an offer is "
-                "taken back\n");
+    spec_assert(
+        "spot: only\nretry: {on: [supplier_lost]}\n",
+        "5:9+2 W202 spot: 'only' without a retry on 'preempted': the job ends when an offer is "
+        "taken back\n");
+    spec_assert(
+        "spot: only\nretry: {max: 0}\n",
+        "4:1+4 W202 spot: 'only' without a retry on 'preempted': the job ends when an offer is "
+        "taken back\n");
     spec_assert("spot: only\n", "");
     spec_assert("retry: {on: [preempted]}\n",
                 "4:9+2 W201 retry.on: 'preempted' cannot happen with 'spot: never'\n");
-    spec_assert("retry: {on: [], max: 5}\n", "4:17+3 W201 retry.max: no effect, retry.on is empty\n");
+    spec_assert("retry: {on: [], max: 5}\n",
+                "4:17+3 W201 retry.max: no effect, retry.on is empty\n");
 }
 
 static void test_limits(void)
@@ -58,8 +62,9 @@ static void test_limits(void)
 
 static void test_resources(void)
 {
-    spec_assert("resources: {accelerators: [H100, L40S]}\n",
-                "4:13+12 E112 resources.accelerators: 2 kinds of node, but num_nodes is at most 1\n");
+    spec_assert(
+        "resources: {accelerators: [H100, L40S]}\n",
+        "4:13+12 E112 resources.accelerators: 2 kinds of node, but num_nodes is at most 1\n");
     spec_assert("resources: {accelerators: [H100, L40S], num_nodes: 2}\n", "");
     spec_assert("resources: {accelerators: cpu}\nlimits: {idle_gpu: {below: 1%, for: 1m}}\n",
                 "5:10+8 W201 limits.idle_gpu: no effect on nodes without GPUs\n");
@@ -89,9 +94,9 @@ static void test_names(void)
 /* Several things wrong with one job, in one pass. */
 static void test_all_at_once(void)
 {
-    g_autoptr(JobSpecFile) file =
-        spec_parse("version: 2\nname: a\nnme: x\nrun: 5\nspot: x\ntrain: {sync: local}\nwhere: {green: 1}\n"
-                   "limits: {max_duration: 5, idle_gpu: {for: 1m}}\ndepends_on: [{job: q}]\n");
+    g_autoptr(JobSpecFile) file = spec_parse(
+        "version: 2\nname: a\nnme: x\nrun: 5\nspot: x\ntrain: {sync: local}\nwhere: {green: 1}\n"
+        "limits: {max_duration: 5, idle_gpu: {for: 1m}}\ndepends_on: [{job: q}]\n");
 
     g_assert_cmpuint(file->diagnostics->len, ==, 9);
     g_assert_cmpuint(file->jobs->len, ==, 0);

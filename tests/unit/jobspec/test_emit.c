@@ -58,7 +58,8 @@ static void test_one_spelling(void)
 {
     assert_same("limits: {max_duration: 24h}\n", "limits: {max_duration: 1d}\n");
     assert_same("limits: {max_cost: 400.00}\n", "limits: {max_cost: '400'}\n");
-    assert_same("resources: {cpus: 8..8, memory: 1024MiB+}\n", "resources: {cpus: 8, memory: 1GiB+}\n");
+    assert_same("resources: {cpus: 8..8, memory: 1024MiB+}\n",
+                "resources: {cpus: 8, memory: 1GiB+}\n");
     assert_same("resources: {accelerators: [H100]}\n", "resources: {accelerators: H100:1}\n");
     assert_same("resources: {cpus: 0+}\n", "resources: {cpus: null}\n");
     assert_same("resources: {any_of: [{cpus: 2}]}\n", "resources: {cpus: 2}\n");
@@ -70,7 +71,8 @@ static void test_one_spelling(void)
 
 static void test_difference(void)
 {
-    g_autoptr(JobSpecFile) a = spec_parse_more("priority: 50\n"), b = spec_parse_more("priority: 51\n");
+    g_autoptr(JobSpecFile) a = spec_parse_more("priority: 50\n"),
+                           b = spec_parse_more("priority: 51\n");
     g_autofree char *digest_a = jobspec_digest(spec_only_job(a));
     g_autofree char *digest_b = jobspec_digest(spec_only_job(b));
 
@@ -154,7 +156,8 @@ static void test_round_trip(void)
 
 static void test_preset(void)
 {
-    json_t *on = emit_preset(field_find("retry.on")), *cost = emit_preset(field_find("limits.max_cost"));
+    json_t *on = emit_preset(field_find("retry.on")),
+           *cost = emit_preset(field_find("limits.max_cost"));
 
     g_assert_cmpuint(json_array_size(on), ==, 3);
     g_assert_true(json_is_null(cost));

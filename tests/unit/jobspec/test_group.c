@@ -32,12 +32,14 @@ static void test_unknown(void)
 
 static void test_not_a_mapping(void)
 {
-    spec_assert("where: tw\n",
-                "4:8+2 E105 where: 'tw' is not a mapping (try '{location: [tw, jp], same: site}')\n");
+    spec_assert(
+        "where: tw\n",
+        "4:8+2 E105 where: 'tw' is not a mapping (try '{location: [tw, jp], same: site}')\n");
     spec_assert("resources: [cpus]\n", "4:12+1 E105 resources: a list is not a mapping (try "
                                        "'{num_nodes: 2, cpus: 8+}')\n");
-    spec_assert("limits: {idle_gpu: 10%}\n", "4:20+3 E105 limits.idle_gpu: '10%' is not a mapping (try "
-                                             "'{below: 10%, for: 30m}')\n");
+    spec_assert("limits: {idle_gpu: 10%}\n",
+                "4:20+3 E105 limits.idle_gpu: '10%' is not a mapping (try "
+                "'{below: 10%, for: 30m}')\n");
 }
 
 /* Alternatives take the fields beside any_of and override them, one by one. */
@@ -70,9 +72,10 @@ static void test_any_of(void)
 
 static void test_any_of_errors(void)
 {
-    spec_assert("resources: {any_of: []}\n",
-                "4:21+1 E105 resources.any_of: it is a list of one or more mappings (try "
-                "'[{accelerators: \"H100:8\"}, {accelerators: \"RTX4090:2\", num_nodes: 2..4}]')\n");
+    spec_assert(
+        "resources: {any_of: []}\n",
+        "4:21+1 E105 resources.any_of: it is a list of one or more mappings (try "
+        "'[{accelerators: \"H100:8\"}, {accelerators: \"RTX4090:2\", num_nodes: 2..4}]')\n");
     spec_assert("resources: {any_of: [{}, {cpus: x}, 5, {any_of: [{cpus: 1}]}]}\n",
                 "4:22+1 E112 resources.any_of: an empty alternative asks for nothing else (remove "
                 "it)\n"

@@ -35,13 +35,15 @@ static void test_defaults(void)
     g_assert_cmpint(job->priority, ==, 50);
     g_assert_cmpint(job->payment.asset, ==, JOBSPEC_ASSET_USDC);
     g_assert_cmpuint(job->retry.on, ==,
-                     JOBSPEC_RETRY_SUPPLIER_LOST | JOBSPEC_RETRY_PREEMPTED | JOBSPEC_RETRY_PREFLIGHT);
+                     JOBSPEC_RETRY_SUPPLIER_LOST | JOBSPEC_RETRY_PREEMPTED |
+                         JOBSPEC_RETRY_PREFLIGHT);
 }
 
 static void test_default_of_same(void)
 {
     g_autoptr(JobSpecFile) two = spec_parse_more("resources: {num_nodes: 1..2}\n");
-    g_autoptr(JobSpecFile) said = spec_parse_more("resources: {num_nodes: 2}\nwhere: {same: none}\n");
+    g_autoptr(JobSpecFile) said =
+        spec_parse_more("resources: {num_nodes: 2}\nwhere: {same: none}\n");
 
     g_assert_cmpint(spec_only_job(two)->where.same, ==, JOBSPEC_SAME_SITE);
     g_assert_cmpint(spec_only_job(said)->where.same, ==, JOBSPEC_SAME_NONE);
@@ -61,6 +63,13 @@ static void test_documents(void)
                     "5:1+1 E104 'run' is missing (try 'run: ./train --resume "
                     "\"$DROVER_CHECKPOINT_DIR\"')\n"
                     "7:1+4 E102 unknown field 'runn'; did you mean 'run'?\n");
+}
+
+static void test_no_bytes(void)
+{
+    g_autoptr(JobSpecFile) file = jobspec_file_parse("f", NULL, 0, NULL);
+
+    g_assert_true(jobspec_file_has_errors(file));
 }
 
 static void test_load(void)
@@ -105,17 +114,18 @@ static void assert_refused(const char *more, const char *expected)
 static void test_refuse(void)
 {
     assert_refused("", "");
-    assert_refused("where: {location: [tw], green: true}\n",
-                   "4:9+8 E118 backend 'local' cannot honour 'where.location': there is one node, this "
-                   "one\n"
-                   "4:25+5 E118 backend 'local' cannot honour 'where.green': there is one node, this "
-                   "one\n");
+    assert_refused(
+        "where: {location: [tw], green: true}\n",
+        "4:9+8 E118 backend 'local' cannot honour 'where.location': there is one node, this "
+        "one\n"
+        "4:25+5 E118 backend 'local' cannot honour 'where.green': there is one node, this "
+        "one\n");
     assert_refused("resources:\n  any_of:\n  - {cpus: 1}\n  - {max_price: 2}\n",
                    "7:6+9 E118 backend 'local' cannot honour 'resources.max_price': nothing is "
                    "bought\n");
     /* written, but as it would be anyway */
-    assert_refused("image: host\nwhere: {green: false, location: [], bandwidth: null, same: none}\n",
-                   "");
+    assert_refused(
+        "image: host\nwhere: {green: false, location: [], bandwidth: null, same: none}\n", "");
     assert_refused("resources: {num_nodes: 2, max_price: null}\nwhere: {same: site}\n", "");
 }
 
@@ -160,7 +170,8 @@ static void test_from_json(void)
         {"{\"version\":1,\"name\":\"a\",\"run\":\"x\",\"matrix\":{\"x\":[1,2]}}",
          "stored job: 2 jobs, not one"},
     };
-    static const char good[] = "{\"version\":1,\"name\":\"a\",\"run\":\"x\",\"depends_on\":[{\"job\":\"b\"}]}";
+    static const char good[] =
+        "{\"version\":1,\"name\":\"a\",\"run\":\"x\",\"depends_on\":[{\"job\":\"b\"}]}";
     g_autoptr(JobSpec) job = jobspec_from_json(good, strlen(good), NULL);
 
     g_assert_cmpuint(job->depends_on->len, ==, 1); /* its file is not here */
@@ -214,6 +225,7 @@ int main(int argc, char **argv)
     g_test_add_func("/jobspec/defaults", test_defaults);
     g_test_add_func("/jobspec/default-of-same", test_default_of_same);
     g_test_add_func("/jobspec/documents", test_documents);
+    g_test_add_func("/jobspec/no-bytes", test_no_bytes);
     g_test_add_func("/jobspec/load", test_load);
     g_test_add_func("/jobspec/refuse", test_refuse);
     g_test_add_func("/jobspec/refuse-matrix", test_refuse_matrix);

@@ -43,8 +43,8 @@ static void test_keywords(void)
     g_assert_cmpint(json_integer_value(json_object_get(priority, "maximum")), ==, 100);
     g_assert_cmpint(json_integer_value(json_object_get(priority, "default")), ==, 50);
     g_assert_cmpuint(json_array_size(json_object_get(spot, "enum")), ==, 3);
-    g_assert_true(
-        json_is_false(json_object_get(property(schema, "limits.idle_gpu"), "additionalProperties")));
+    g_assert_true(json_is_false(
+        json_object_get(property(schema, "limits.idle_gpu"), "additionalProperties")));
     json_decref(schema);
 }
 

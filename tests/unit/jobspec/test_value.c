@@ -94,7 +94,8 @@ static void test_every_field(void)
 
 static void test_text(void)
 {
-    spec_assert("setup: 5\n", "4:8+1 E105 setup: '5' is a number to YAML, not text (put it in quotes)\n");
+    spec_assert("setup: 5\n",
+                "4:8+1 E105 setup: '5' is a number to YAML, not text (put it in quotes)\n");
     spec_assert("setup: true\n",
                 "4:8+4 E105 setup: 'true' is true or false to YAML, not text (put it in quotes)\n");
     spec_assert("setup: no\n", "");
@@ -142,21 +143,25 @@ static void test_bool(void)
 
 static void test_words(void)
 {
-    spec_assert("spot: allways\n", "4:7+7 E106 spot: unknown word 'allways'; it is 'never', 'auto' or "
-                                   "'only'\n");
+    spec_assert("spot: allways\n",
+                "4:7+7 E106 spot: unknown word 'allways'; it is 'never', 'auto' or "
+                "'only'\n");
     spec_assert("spot: nver\n", "4:7+4 E106 spot: unknown word 'nver'; did you mean 'never'?\n");
-    spec_assert("checkpoint: {signal: SIGUSR1}\n",
-                "4:22+7 E106 checkpoint.signal: unknown word 'SIGUSR1'; it is 'USR1', 'USR2', 'TERM', "
-                "'INT' or 'HUP'\n");
+    spec_assert(
+        "checkpoint: {signal: SIGUSR1}\n",
+        "4:22+7 E106 checkpoint.signal: unknown word 'SIGUSR1'; it is 'USR1', 'USR2', 'TERM', "
+        "'INT' or 'HUP'\n");
     spec_assert("where: {tier: [miner, datacentre, miner]}\n",
                 "4:23+10 E106 where.tier: unknown word 'datacentre'; did you mean 'datacenter'?\n"
                 "4:35+5 E103 where.tier: 'miner' is there twice\n");
     spec_assert("where: {location: tw}\n",
                 "4:19+2 E105 where.location: 'tw' is not a list of names (try '[tw, jp]')\n");
-    spec_assert("where: {location: [TW, tw]}\n", "4:24+2 E103 where.location: 'tw' is there twice\n");
-    spec_assert("where: {location: [uk, no, xx, Mars]}\n",
-                "4:20+2 E106 where.location: 'uk' is not an ISO 3166 country code; did you mean 'gb'?\n"
-                "4:28+2 E106 where.location: 'xx' is not an ISO 3166 country code\n");
+    spec_assert("where: {location: [TW, tw]}\n",
+                "4:24+2 E103 where.location: 'tw' is there twice\n");
+    spec_assert(
+        "where: {location: [uk, no, xx, Mars]}\n",
+        "4:20+2 E106 where.location: 'uk' is not an ISO 3166 country code; did you mean 'gb'?\n"
+        "4:28+2 E106 where.location: 'xx' is not an ISO 3166 country code\n");
     spec_assert("retry: {on: [preempted, preempted, oom]}\n",
                 "4:25+9 E103 retry.on: 'preempted' is there twice\n"
                 "4:36+3 E106 retry.on: unknown word 'oom'; it is 'supplier_lost', 'preempted', "
@@ -180,26 +185,29 @@ static void test_numbers(void)
                 "4:26+1 E108 launch.procs_per_node: '0' is out of range (1 to 4096)\n");
     spec_assert("launch: {procs_per_node: gpus}\n",
                 "4:26+4 E106 launch.procs_per_node: unknown word 'gpus'; did you mean 'gpu'?\n");
-    spec_assert("ports: [0, 80, 80, http]\n",
-                "4:9+1 E108 ports: '0' is out of range (1 to 65535)\n"
-                "4:16+2 E103 ports: '80' is there twice\n"
-                "4:20+4 E105 ports: 'http' is not a whole number\n");
+    spec_assert("ports: [0, 80, 80, http]\n", "4:9+1 E108 ports: '0' is out of range (1 to 65535)\n"
+                                              "4:16+2 E103 ports: '80' is there twice\n"
+                                              "4:20+4 E105 ports: 'http' is not a whole number\n");
 }
 
 static void test_units(void)
 {
-    spec_assert("limits: {max_duration: 24}\n", "4:24+2 E107 limits.max_duration: '24' has no unit; "
-                                                "write ms, s, m, h or d (try '24s')\n");
+    spec_assert("limits: {max_duration: 24}\n",
+                "4:24+2 E107 limits.max_duration: '24' has no unit; "
+                "write ms, s, m, h or d (try '24s')\n");
     spec_assert("resources: {memory: 16G8}\n",
                 "4:21+4 E106 resources.memory: '16G8' is not a size (try '16GiB')\n");
-    spec_assert("resources: {memory: 8..16GiB}\n",
-                "4:21+8 E107 resources.memory: '8..16GiB' has no unit; write B, kB, KiB, MB, MiB, GB, "
-                "GiB, TB, TiB, PB or PiB (try '8GiB')\n");
+    spec_assert(
+        "resources: {memory: 8..16GiB}\n",
+        "4:21+8 E107 resources.memory: '8..16GiB' has no unit; write B, kB, KiB, MB, MiB, GB, "
+        "GiB, TB, TiB, PB or PiB (try '8GiB')\n");
     spec_assert("resources: {max_price: 2.1234567}\n",
                 "4:24+9 E106 resources.max_price: '2.1234567' has more than six decimal places\n");
-    spec_assert("resources: {max_price: 0}\n", "4:24+1 E108 resources.max_price: '0' is out of range "
-                                               "(0.000001 to 1000000)\n");
-    spec_assert("resources: {max_price: -2}\n", "4:24+2 E108 resources.max_price: '-2' is negative\n");
+    spec_assert("resources: {max_price: 0}\n",
+                "4:24+1 E108 resources.max_price: '0' is out of range "
+                "(0.000001 to 1000000)\n");
+    spec_assert("resources: {max_price: -2}\n",
+                "4:24+2 E108 resources.max_price: '-2' is negative\n");
     spec_assert("resources: {max_price: '2.20'}\nlimits: {max_cost: 5}\n", "");
     spec_assert("where: {reliability: 1.01}\n",
                 "4:22+4 E108 where.reliability: '1.01' is out of range (0.000001 to 1)\n");
@@ -233,11 +241,12 @@ static void test_ranges(void)
 
 static void test_envs(void)
 {
-    spec_assert("envs: {RANK: 1, DROVER_JOB: x, OMPI_COMM_WORLD_RANK: 0, CUDA_VISIBLE_DEVICES: 0}\n",
-                "4:8+4 E113 envs: 'RANK' is set by drover itself\n"
-                "4:17+10 E113 envs: 'DROVER_JOB' is set by drover itself\n"
-                "4:32+20 E113 envs: 'OMPI_COMM_WORLD_RANK' is set by drover itself\n"
-                "4:57+20 E113 envs: 'CUDA_VISIBLE_DEVICES' is set by drover itself\n");
+    spec_assert(
+        "envs: {RANK: 1, DROVER_JOB: x, OMPI_COMM_WORLD_RANK: 0, CUDA_VISIBLE_DEVICES: 0}\n",
+        "4:8+4 E113 envs: 'RANK' is set by drover itself\n"
+        "4:17+10 E113 envs: 'DROVER_JOB' is set by drover itself\n"
+        "4:32+20 E113 envs: 'OMPI_COMM_WORLD_RANK' is set by drover itself\n"
+        "4:57+20 E113 envs: 'CUDA_VISIBLE_DEVICES' is set by drover itself\n");
     spec_assert("envs: {MY_RANK: 1, RANKS: 2, OMP_NUM_THREADS: 3, NCCL_DEBUG: WARN}\n", "");
     spec_assert("envs: {1A: x, 'A=B': x, '': y}\n",
                 "4:8+2 E106 envs: '1A' is not a variable name: letters, digits and '_'\n"
@@ -260,9 +269,10 @@ static void test_accelerators(void)
                 "':'\n");
     spec_assert("resources: {accelerators: []}\n",
                 "4:27+1 E106 resources.accelerators: the list is empty (try 'RTX4090-24GiB:2')\n");
-    spec_assert("resources: {accelerators: [H100, 4090]}\n",
-                "4:34+4 E105 resources.accelerators: '4090' is a number to YAML, not text (put it in "
-                "quotes)\n");
+    spec_assert(
+        "resources: {accelerators: [H100, 4090]}\n",
+        "4:34+4 E105 resources.accelerators: '4090' is a number to YAML, not text (put it in "
+        "quotes)\n");
     spec_assert("resources: {accelerators: {H100: 8}}\n",
                 "4:27+1 E105 resources.accelerators: a mapping is not an accelerator: "
                 "NAME[-MEM][:COUNT], or a list of them (try 'RTX4090-24GiB:2')\n");
