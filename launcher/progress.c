@@ -79,7 +79,8 @@ static json_t *member_read_text(const json_t *value)
 
     if (!text)
         return NULL;
-    for (const char *at = text; *at && clean->len < PROGRESS_TEXT_MAX; at = g_utf8_next_char(at)) {
+    for (const char *at = text; *at && clean->len < PROGRESS_TEXT_MAX;
+         at += g_utf8_skip[(guchar)*at]) {
         gunichar c = g_utf8_get_char(at);
 
         g_string_append_unichar(clean, g_unichar_iscntrl(c) ? ' ' : c);
@@ -91,7 +92,7 @@ static json_t *member_read_path(const json_t *value)
 {
     const char *path = json_string_value(value);
 
-    for (const char *at = path; at && *at; at = g_utf8_next_char(at))
+    for (const char *at = path; at && *at; at += g_utf8_skip[(guchar)*at])
         if (g_unichar_iscntrl(g_utf8_get_char(at)))
             return NULL;
     return path && *path ? json_string(path) : NULL;
