@@ -144,6 +144,8 @@ char *jobspec_explain(const char *path, GError **error)
 /* Text for mdoc: no line begins with a control character, no backslash or dash is special. */
 static void roff_append(GString *out, const char *text)
 {
+    bool after_stop = false;
+
     if (*text == '.' || *text == '\'')
         g_string_append(out, "\\&");
     for (; *text; text++) {
@@ -151,10 +153,13 @@ static void roff_append(GString *out, const char *text)
             g_string_append(out, "\\e");
         else if (*text == '-')
             g_string_append(out, "\\-");
+        else if (*text == ' ' && after_stop && g_ascii_isupper(text[1]))
+            g_string_append_c(out, '\n'); /* mdoc: a new sentence, a new line */
         else
             g_string_append_c(out, *text);
         if (*text == '\n' && (text[1] == '.' || text[1] == '\''))
             g_string_append(out, "\\&");
+        after_stop = *text == '.';
     }
 }
 

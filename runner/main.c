@@ -7,10 +7,9 @@
 int main(int argc, char **argv)
 {
     static const CliCommand *const commands[] = {
-        &cmd_run,        &cmd_quote,       &cmd_list,         &cmd_show,
-        &cmd_logs,       &cmd_cancel,      &cmd_bill,         &cmd_nodes,
-        &cmd_spec_check, &cmd_spec_schema, &cmd_spec_explain, &cmd_spec_man,
-        &cmd_completion, &cmd_version,     &cmd_launch,       &cmd_rank,
+        &cmd_run,          &cmd_quote,      &cmd_list,    &cmd_show,       &cmd_logs,
+        &cmd_cancel,       &cmd_bill,       &cmd_nodes,   &cmd_spec_check, &cmd_spec_schema,
+        &cmd_spec_explain, &cmd_completion, &cmd_version, &cmd_launch,     &cmd_rank,
     };
 
     return cli_main(commands, G_N_ELEMENTS(commands), argc, argv);

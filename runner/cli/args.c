@@ -5,6 +5,8 @@
  */
 #include "runner/cli/args.h"
 
+#include "jobspec/diag.h"
+
 #include <string.h>
 
 struct CliArgs {
@@ -16,51 +18,6 @@ struct CliArgs {
     char **raw_argv;
 };
 
-/* Longest word compared: what is longer is nobody's typing error. */
-#define SUGGEST_MAX 31
-
-/* Optimal string alignment distance: insert, delete, replace, swap of neighbours. */
-static size_t distance_get(const char *a, const char *b)
-{
-    size_t a_length = strlen(a), b_length = strlen(b);
-    size_t d[SUGGEST_MAX + 1][SUGGEST_MAX + 1];
-
-    if (a_length > SUGGEST_MAX || b_length > SUGGEST_MAX)
-        return SIZE_MAX;
-    for (size_t i = 0; i <= a_length; i++)
-        d[i][0] = i;
-    for (size_t j = 0; j <= b_length; j++)
-        d[0][j] = j;
-    for (size_t i = 1; i <= a_length; i++) {
-        for (size_t j = 1; j <= b_length; j++) {
-            size_t cost = a[i - 1] == b[j - 1] ? 0 : 1;
-            size_t best = MIN(d[i - 1][j] + 1, d[i][j - 1] + 1);
-
-            best = MIN(best, d[i - 1][j - 1] + cost);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                best = MIN(best, d[i - 2][j - 2] + 1);
-            d[i][j] = best;
-        }
-    }
-    return d[a_length][b_length];
-}
-
-const char *args_suggest(const char *word, const char *const *names, size_t names_count)
-{
-    const char *best = NULL;
-    size_t limit = strlen(word) / 3 + 1, best_distance = MIN(limit, 3) + 1;
-
-    for (size_t i = 0; i < names_count; i++) {
-        size_t distance = distance_get(word, names[i]);
-
-        if (distance < best_distance && distance < strlen(names[i])) {
-            best_distance = distance;
-            best = names[i];
-        }
-    }
-    return best;
-}
-
 static void option_unknown(const CliCommand *command, const char *name, GError **error)
 {
     g_autofree const char **names = g_new0(const char *, command->options_count + 1);
@@ -69,7 +26,7 @@ static void option_unknown(const CliCommand *command, const char *name, GError *
     for (size_t i = 0; i < command->options_count; i++)
         names[i] = command->options[i].name;
     names[command->options_count] = "help";
-    suggestion = args_suggest(name, names, command->options_count + 1);
+    suggestion = diag_suggest(name, names, command->options_count + 1);
     if (suggestion)
         g_set_error(error, CLI_ERROR, CLI_ERROR_USAGE,
                     "unknown option '--%s'; did you mean '--%s'?", name, suggestion);

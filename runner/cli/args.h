@@ -17,9 +17,6 @@ bool args_wants_help(const CliArgs *args);
 const CliCommand *args_get_command(const CliArgs *args);
 void args_free(CliArgs *args);
 
-/* The name most like `word`, or NULL where none is close. */
-const char *args_suggest(const char *word, const char *const *names, size_t names_count);
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CliArgs, args_free)
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "runner/cli/cli.h"
 
+#include "jobspec/diag.h"
 #include "runner/cli/args.h"
 #include "runner/cli/help.h"
 #include "runner/queue/store.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-G_DEFINE_QUARK(drover - cli - error, cli_error)
+G_DEFINE_QUARK(drover_cli_error, cli_error)
 
 /* Bytes of a user's word that go into a message: the rest says nothing more. */
 #define WORD_SHOWN 60
@@ -69,7 +70,7 @@ static const char *command_suggest(const Cli *cli, int argc, char **argv)
     }
     if (argc == 1)
         g_ptr_array_add(names, g_strdup("help"));
-    suggestion = args_suggest(argv[argc - 1], (const char *const *)names->pdata, names->len);
+    suggestion = diag_suggest(argv[argc - 1], (const char *const *)names->pdata, names->len);
     return suggestion ? g_intern_string(suggestion) : NULL;
 }
 

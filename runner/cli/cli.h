@@ -91,7 +91,7 @@ int cli_fail_error(const CliArgs *args, const GError *error);
 int cli_print_json(json_t *json);
 
 extern const CliCommand cmd_run, cmd_quote, cmd_list, cmd_show, cmd_logs, cmd_cancel, cmd_bill,
-    cmd_nodes, cmd_spec_check, cmd_spec_schema, cmd_spec_explain, cmd_spec_man, cmd_version,
-    cmd_completion, cmd_launch, cmd_rank;
+    cmd_nodes, cmd_spec_check, cmd_spec_schema, cmd_spec_explain, cmd_version, cmd_completion,
+    cmd_launch, cmd_rank;
 
 #endif

@@ -17,7 +17,7 @@ typedef struct {
     int64_t postings;
 } Bill;
 
-static int one_print(Store *store, const CliArgs *args, GError **error)
+static int one_print(const Cli *cli, Store *store, const CliArgs *args, GError **error)
 {
     g_autoptr(Job) job = jobs_find(store, cli_args_at(args, 0), error);
     g_autoptr(Invoice) invoice = job ? bill_build(store, job->id, error) : NULL;
@@ -26,7 +26,7 @@ static int one_print(Store *store, const CliArgs *args, GError **error)
         return CLI_FAILED;
     if (cli_args_has(args, "json"))
         return cli_print_json(invoice_to_json(invoice));
-    invoice_print(invoice, stdout);
+    jobs_print_invoice(invoice, stdout, cli->unicode);
     return CLI_OK;
 }
 
@@ -53,12 +53,16 @@ static bool bill_fill(Bill *bill, Store *store, GError **error)
 
 static int bill_print_json(const Bill *bill)
 {
-    json_t *list = json_array(), *totals = json_object();
+    json_t *list = json_array(), *totals = json_array();
 
     for (guint i = 0; i < bill->invoices->len; i++)
         json_array_append_new(list, invoice_to_json(g_ptr_array_index(bill->invoices, i)));
-    for (int i = 0; i < ASSETS; i++)
-        json_object_set_new(totals, money_asset_name((MoneyAsset)i), json_integer(bill->total[i]));
+    for (int i = 0; i < ASSETS; i++) {
+        json_t *total = json_pack("{s:s}", "asset", money_asset_name((MoneyAsset)i));
+
+        jobs_set_amount(total, "total", (MoneyAsset)i, bill->total[i]);
+        json_array_append_new(totals, total);
+    }
     return cli_print_json(json_pack("{s:o, s:I, s:o, s:{s:I, s:b}}", "invoices", list, "gpu_ms",
                                     (json_int_t)bill->gpu_ms, "totals", totals, "ledger",
                                     "postings", (json_int_t)bill->postings, "audited", 1));
@@ -108,7 +112,7 @@ static int all_print(Store *store, const CliArgs *args, GError **error)
     return cli_args_has(args, "json") ? bill_print_json(&bill) : bill_print(&bill);
 }
 
-static int bill_run(const Cli *cli G_GNUC_UNUSED, const CliArgs *args)
+static int bill_run(const Cli *cli, const CliArgs *args)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Store) store = NULL;
@@ -119,7 +123,7 @@ static int bill_run(const Cli *cli G_GNUC_UNUSED, const CliArgs *args)
         return cli_fail(args, CLI_USAGE, "give a JOB or --all");
     store = jobs_open(&error);
     if (store)
-        status = all ? all_print(store, args, &error) : one_print(store, args, &error);
+        status = all ? all_print(store, args, &error) : one_print(cli, store, args, &error);
     return error ? cli_fail_error(args, error) : status;
 }
 

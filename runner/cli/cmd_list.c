@@ -33,8 +33,8 @@ static json_t *row_to_json(const Job *job, const Invoice *invoice)
     json_t *json = jobs_to_json(job);
 
     json_object_set_new(json, "gpu_ms", json_integer(invoice->gpu_ms));
-    json_object_set_new(json, "cost", json_integer(invoice->total));
     json_object_set_new(json, "asset", json_string(money_asset_name(invoice->asset)));
+    jobs_set_amount(json, "cost", invoice->asset, invoice->total);
     return json;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The job file language for people and editors: schema, explain, and (internal) the man page.
+ * The job file language for people and editors: its schema and its explanation.
  */
 #include "runner/cli/cli.h"
 
@@ -62,21 +62,4 @@ const CliCommand cmd_spec_explain = {
     .options_count = G_N_ELEMENTS(explain_options),
     .completes = "field",
     .run = explain_run,
-};
-
-/* ---- spec man: drover-job(5), written at build time ---- */
-
-static int man_run(const Cli *cli G_GNUC_UNUSED, const CliArgs *args G_GNUC_UNUSED)
-{
-    g_autofree char *text = jobspec_man();
-
-    return fputs(text, stdout) >= 0 ? CLI_OK : CLI_FAILED;
-}
-
-const CliCommand cmd_spec_man = {
-    .name = "spec man",
-    .arguments = "",
-    .summary = "Print the man page of job files",
-    .internal = true,
-    .run = man_run,
 };

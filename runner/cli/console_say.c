@@ -185,7 +185,7 @@ static void invoice_say(const Console *console, const Job *job, const Invoice *i
 
     if (console->jobs->len <= INVOICES_WHOLE) {
         fputc('\n', stderr);
-        invoice_print(invoice, stderr);
+        jobs_print_invoice(invoice, stderr, console->style.unicode);
         return;
     }
     total = money_format(invoice->asset, invoice->total);

@@ -93,6 +93,34 @@ PriceList *jobs_load_prices(const CliArgs *args, GError **error)
     return price_list_load(path && path[0] ? path : NULL, error);
 }
 
+void jobs_set_amount(json_t *json, const char *key, MoneyAsset asset, int64_t amount)
+{
+    g_autofree char *text = money_format_decimal(amount, money_asset_decimals(asset));
+    g_autofree char *units = g_strdup_printf("%s_units", key);
+
+    json_object_set_new(json, key, json_string(text));
+    json_object_set_new(json, units, json_integer(amount));
+}
+
+void jobs_print_invoice(const Invoice *invoice, FILE *out, bool unicode)
+{
+    char *data = NULL;
+    size_t size = 0;
+    FILE *memory = unicode ? NULL : open_memstream(&data, &size);
+    g_autoptr(GString) text = NULL;
+
+    if (!memory) {
+        invoice_print(invoice, out);
+        return;
+    }
+    invoice_print(invoice, memory);
+    fclose(memory);
+    text = g_string_new_len(data, (gssize)size);
+    g_string_replace(text, "─", "-", 0);
+    fputs(text->str, out);
+    free(data);
+}
+
 char *jobs_format_usd(int64_t usd_micro)
 {
     g_autofree char *text = money_format_decimal(usd_micro, 6);

@@ -27,6 +27,10 @@ PriceList *jobs_load_prices(const CliArgs *args, GError **error);
     {                                                                                    \
         "prices", 'p', "FILE", "price list (else $DROVER_PRICES, else the one built in)" \
     }
+/* KEY as a decimal and KEY_units in base units, as invoices have their amounts. */
+void jobs_set_amount(json_t *json, const char *key, MoneyAsset asset, int64_t amount);
+/* The table of billing, in ASCII where not `unicode`. */
+void jobs_print_invoice(const Invoice *invoice, FILE *out, bool unicode);
 /* "0.44 USD" */
 char *jobs_format_usd(int64_t usd_micro);
 

@@ -81,8 +81,8 @@ json_t *quote_to_json(const Quote *quote, const JobSpec *spec)
                      devices, "reasons", reasons, "asset", money_asset_name(quote->asset),
                      "max_duration_ms", (json_int_t)spec->limits.max_duration_ms);
     if (fits) {
-        json_object_set_new(json, "per_hour", json_integer(quote->per_hour));
-        json_object_set_new(json, "at_most", json_integer(quote->at_most));
+        jobs_set_amount(json, "per_hour", quote->asset, quote->per_hour);
+        jobs_set_amount(json, "at_most", quote->asset, quote->at_most);
     }
     if (spec->limits.max_cost_usd_micro < INT64_MAX)
         json_object_set_new(json, "max_cost_usd_micro",

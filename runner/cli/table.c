@@ -39,10 +39,16 @@ static void cell_print(const Table *table, size_t column, int width, const char 
     bool last = column + 1 == table->columns;
     int pad = width - text_get_width(text);
 
+    if (last && text[0] == '\0') {
+        fputc('\n', out);
+        return;
+    }
+    if (column)
+        fputs("  ", out);
     if (is_right(table, column))
-        fprintf(out, "%*s%s%s", pad, "", text, last ? "\n" : "  ");
+        fprintf(out, "%*s%s%s", pad, "", text, last ? "\n" : "");
     else
-        fprintf(out, "%s%*s%s", text, last ? 0 : pad, "", last ? "\n" : "  ");
+        fprintf(out, "%s%*s%s", text, last ? 0 : pad, "", last ? "\n" : "");
 }
 
 void table_print(const Table *table, FILE *out)

@@ -201,6 +201,8 @@ char *view_format_shares(const Course *course)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
+    if (course->shares->len < 2)
+        return NULL;
     for (guint i = 0; i < course->shares->len; i++) {
         double share = g_array_index(course->shares, double, i);
 

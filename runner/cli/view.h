@@ -27,7 +27,7 @@ typedef struct {
 /* Appends at most VIEW_LINES lines (char *, owned by the array), none wider than the terminal. */
 void view_append_job(GPtrArray *lines, const ViewJob *view, const ViewStyle *style);
 #define VIEW_LINES 4
-/* "rank 0 60 %  1 40 %"; NULL where no share is known. */
+/* "rank 0 60 %  1 40 %"; NULL where no share is known, or one rank has it all. */
 char *view_format_shares(const Course *course);
 /* One plain line: "step 410/1000 (41 %), loss 2.4132, ...", "" where nothing is known. */
 char *view_format_plain(const ViewJob *view);

@@ -115,7 +115,8 @@ def check_bill(drover, job):
     assert invoice["gpu_ms"] == used_ms
     assert not open_leases
     every = drover.json("bill", "--all")
-    assert sum(one["total"] for one in every["invoices"]) == sum(every["totals"].values())
+    assert sum(one["total_units"] for one in every["invoices"]) == \
+        sum(one["total_units"] for one in every["totals"])
     assert every["ledger"]["audited"]
     return invoice
 

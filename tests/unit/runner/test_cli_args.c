@@ -147,22 +147,6 @@ static void test_internal_words_are_untouched(void)
     g_assert_cmpstr(raw[2], ==, "--x=1");
 }
 
-static void test_suggestions_are_near(void)
-{
-    static const char *const names[] = {"run", "quote", "list", "show", "logs", "cancel"};
-    char longest[4096];
-
-    memset(longest, 'a', sizeof longest - 1);
-    longest[sizeof longest - 1] = '\0';
-    g_assert_cmpstr(args_suggest("rnu", names, 6), ==, "run");
-    g_assert_cmpstr(args_suggest("lst", names, 6), ==, "list");
-    g_assert_cmpstr(args_suggest("cancle", names, 6), ==, "cancel");
-    g_assert_null(args_suggest("x", names, 6));
-    g_assert_null(args_suggest("", names, 6));
-    g_assert_null(args_suggest("everything", names, 6));
-    g_assert_null(args_suggest(longest, names, 6));
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -174,6 +158,5 @@ int main(int argc, char **argv)
     g_test_add_func("/cli/args/help", test_help_wins_over_errors);
     g_test_add_func("/cli/args/numbers", test_numbers_keep_to_their_range);
     g_test_add_func("/cli/args/internal", test_internal_words_are_untouched);
-    g_test_add_func("/cli/args/suggest", test_suggestions_are_near);
     return g_test_run();
 }
