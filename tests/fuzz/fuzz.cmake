@@ -17,6 +17,7 @@ function(drover_fuzz name)
   set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 300)
 endfunction()
 
+drover_fuzz(jobspec jobspec)
 drover_fuzz(price billing)
 if(TARGET gpt)
   drover_fuzz(safetensors gpt)
