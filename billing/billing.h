@@ -204,12 +204,12 @@ typedef struct {
     size_t legs_count; /* 2 to 65,536 */
 } Posting;
 
-/* Posts atomically; the legs must sum to zero per asset, else BILLING_ERROR_UNBALANCED. Idempotent
- * by id: the same memo and legs, in any order, succeed and change nothing (the first at_ms stands);
- * other content is BILLING_ERROR_CONFLICT. Runs inside the caller's transaction when there is one,
- * which a failure leaves as it was before the call (but SQLite itself may roll back on a full
- * disk). */
-bool ledger_post(Ledger *ledger, const Posting *posting, GError **error);
+/* Posts all of `postings` or none. The legs of each must sum to zero per asset, else
+ * BILLING_ERROR_UNBALANCED. Idempotent by id: the same memo and legs, in any order, succeed and
+ * change nothing (the first at_ms stands); other content is BILLING_ERROR_CONFLICT. Runs inside the
+ * caller's transaction when there is one, which a failure leaves as it was before the call (but
+ * SQLite itself rolls back all of it on some errors, such as a full disk). */
+bool ledger_post(Ledger *ledger, const Posting *postings, size_t count, GError **error);
 /* The sum of all legs of the account; 0 for one that has none. */
 bool ledger_get_balance(Ledger *ledger, const char *account, MoneyAsset asset, int64_t *balance,
                         GError **error);

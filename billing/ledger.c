@@ -37,7 +37,8 @@ Ledger *ledger_open(sqlite3 *db, GError **error)
     g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
 
     ledger->db = db;
-    if (!ledger_db_open(ledger, error))
+    ledger->sha256 = ledger_chain_sha256(error);
+    if (!ledger->sha256 || !ledger_db_open(ledger, error))
         return NULL;
     return g_steal_pointer(&ledger);
 }
@@ -47,6 +48,7 @@ void ledger_close(Ledger *ledger)
     if (!ledger)
         return;
     ledger_db_close(ledger);
+    EVP_MD_free(ledger->sha256);
     g_free(ledger);
 }
 
@@ -177,7 +179,7 @@ static bool posting_find(Ledger *ledger, const ChainPosting *chained, bool *foun
     repeated.posting.at_ms = sqlite3_column_int64(query, 1);
     if (!hash_read(query, 2, stored, error) ||
         !previous_get(ledger, repeated.seq, previous, error) ||
-        !ledger_chain_hash(previous, &repeated, hash, error))
+        !ledger_chain_hash(ledger->sha256, previous, &repeated, hash, error))
         return false;
     if (memcmp(hash, stored, LEDGER_HASH_SIZE) == 0)
         return true;
@@ -243,7 +245,7 @@ static bool posting_write(Ledger *ledger, ChainPosting *chained, GError **error)
     if (!head_get(ledger, &head, previous, error))
         return false;
     chained->seq = head + 1;
-    if (!ledger_chain_hash(previous, chained, hash, error) ||
+    if (!ledger_chain_hash(ledger->sha256, previous, chained, hash, error) ||
         !posting_insert(ledger, chained, hash, error))
         return false;
     for (size_t i = 0; i < posting->legs_count; i++) {
@@ -273,12 +275,17 @@ static bool posting_apply(Ledger *ledger, const char *job, const Posting *postin
     return found || posting_write(ledger, &chained, error);
 }
 
-bool ledger_post(Ledger *ledger, const Posting *posting, GError **error)
+bool ledger_post(Ledger *ledger, const Posting *postings, size_t count, GError **error)
 {
     g_autoptr(LedgerTransaction) transaction = ledger_db_begin(ledger, error);
 
-    return transaction && posting_apply(ledger, "", posting, error) &&
-           ledger_db_commit(&transaction, error);
+    if (!transaction)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!posting_apply(ledger, "", &postings[i], error))
+            return false;
+    }
+    return ledger_db_commit(&transaction, error);
 }
 
 bool ledger_get_balance(Ledger *ledger, const char *account, MoneyAsset asset, int64_t *balance,

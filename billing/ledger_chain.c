@@ -6,7 +6,6 @@
  */
 #include "billing/ledger_chain.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
 static const char domain[] = "drover ledger posting 1\n";
@@ -44,8 +43,19 @@ static void add_text(GByteArray *bytes, const char *text)
     add_bytes(bytes, text, length);
 }
 
-bool ledger_chain_hash(const uint8_t previous[LEDGER_HASH_SIZE], const ChainPosting *chained,
-                       uint8_t hash[LEDGER_HASH_SIZE], GError **error)
+EVP_MD *ledger_chain_sha256(GError **error)
+{
+    EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
+
+    if (!sha256)
+        g_set_error(error, BILLING_ERROR, BILLING_ERROR_DB,
+                    "the ledger needs SHA-256, which libcrypto does not offer (see its "
+                    "configuration, openssl.cnf)");
+    return sha256;
+}
+
+bool ledger_chain_hash(const EVP_MD *sha256, const uint8_t previous[LEDGER_HASH_SIZE],
+                       const ChainPosting *chained, uint8_t hash[LEDGER_HASH_SIZE], GError **error)
 {
     const Posting *posting = &chained->posting;
     g_autoptr(GByteArray) bytes = g_byte_array_sized_new(512);
@@ -63,10 +73,9 @@ bool ledger_chain_hash(const uint8_t previous[LEDGER_HASH_SIZE], const ChainPost
         add_text(bytes, money_asset_name(posting->legs[i].asset));
         add_int64(bytes, posting->legs[i].amount);
     }
-    if (EVP_Digest(bytes->data, bytes->len, hash, NULL, EVP_sha256(), NULL) == 1)
+    if (EVP_Digest(bytes->data, bytes->len, hash, NULL, sha256, NULL) == 1)
         return true;
-    g_set_error(error, BILLING_ERROR, BILLING_ERROR_DB,
-                "posting '%s': libcrypto gives no SHA-256 (is it in a mode that forbids it?)",
+    g_set_error(error, BILLING_ERROR, BILLING_ERROR_DB, "posting '%s': libcrypto cannot hash it",
                 posting->id);
     return false;
 }

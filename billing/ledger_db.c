@@ -63,8 +63,7 @@ static const char schema[] =
     "CREATE TRIGGER ledger_posting_delete BEFORE DELETE ON ledger_posting"
     "  BEGIN SELECT RAISE(ABORT, 'ledger_posting is append-only'); END;"
     "CREATE TRIGGER ledger_leg_insert BEFORE INSERT ON ledger_leg"
-    "  WHEN new.posting <> (SELECT max(seq) FROM ledger_posting)"
-    "    OR EXISTS (SELECT 1 FROM ledger_leg WHERE posting = new.posting AND leg = new.leg)"
+    "  WHEN EXISTS (SELECT 1 FROM ledger_leg WHERE (posting, leg) >= (new.posting, new.leg))"
     "  BEGIN SELECT RAISE(ABORT, 'ledger_leg is append-only'); END;"
     "CREATE TRIGGER ledger_leg_update BEFORE UPDATE ON ledger_leg"
     "  BEGIN SELECT RAISE(ABORT, 'ledger_leg is append-only'); END;"
@@ -80,6 +79,10 @@ static const char schema[] =
     "  BEGIN SELECT RAISE(ABORT, 'ledger_fee is append-only'); END;";
 
 static const char *const sql_texts[SQL_COUNT] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_SAVEPOINT] = "SAVEPOINT ledger",
+    [SQL_RELEASE] = "RELEASE ledger",
     [SQL_HEAD] = "SELECT seq, hash FROM ledger_posting ORDER BY seq DESC LIMIT 1",
     [SQL_POSTING_FIND] = "SELECT seq, at_ms, hash FROM ledger_posting WHERE id = ?",
     [SQL_POSTING_HASH] = "SELECT hash FROM ledger_posting WHERE seq = ?",
@@ -192,6 +195,14 @@ static bool execute(Ledger *ledger, const char *sql, const char *what, GError **
 
 /* A rollback can fail too, where the caller's progress handler or sqlite3_interrupt() stops it.
  * Then nothing else may happen in that transaction; this is tried again first. */
+/* A statement without parameters or rows. */
+static bool run(Ledger *ledger, LedgerSql sql, const char *what, GError **error)
+{
+    g_autoptr(LedgerQuery) query = ledger_db_query(ledger, sql);
+
+    return ledger_db_step(ledger, query, what, error) == SQLITE_DONE;
+}
+
 bool ledger_db_settle(Ledger *ledger, GError **error)
 {
     if (ledger->rollback_failed && !sqlite3_get_autocommit(ledger->db) &&
@@ -220,8 +231,7 @@ LedgerTransaction *ledger_db_begin(Ledger *ledger, GError **error)
     if (!ledger_db_settle(ledger, error))
         return NULL;
     nested = !sqlite3_get_autocommit(ledger->db);
-    if (!execute(ledger, nested ? "SAVEPOINT ledger" : "BEGIN IMMEDIATE", "cannot begin to write",
-                 error)) {
+    if (!run(ledger, nested ? SQL_SAVEPOINT : SQL_BEGIN, "cannot begin to write", error)) {
         if (!nested)
             take_back(ledger, false); /* an interrupt may be told after BEGIN has taken effect */
         return NULL;
@@ -235,8 +245,7 @@ bool ledger_db_commit(LedgerTransaction **transaction, GError **error)
 {
     bool nested = (*transaction)->nested;
 
-    if (!execute((*transaction)->ledger, nested ? "RELEASE ledger" : "COMMIT", "cannot commit",
-                 error))
+    if (!run((*transaction)->ledger, nested ? SQL_RELEASE : SQL_COMMIT, "cannot commit", error))
         return false;
     g_clear_pointer(transaction, g_free);
     return true;
@@ -304,9 +313,9 @@ static bool check_version(Ledger *ledger, GError **error)
     return false;
 }
 
-static bool prepare(Ledger *ledger, GError **error)
+static bool prepare(Ledger *ledger, int begin, int end, GError **error)
 {
-    for (int i = 0; i < SQL_COUNT; i++) {
+    for (int i = begin; i < end; i++) {
         if (sqlite3_prepare_v3(ledger->db, sql_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &ledger->statements[i], NULL) != SQLITE_OK)
             return ledger_db_fail(ledger, "cannot use its tables", error);
@@ -349,11 +358,11 @@ bool ledger_db_open(Ledger *ledger, GError **error)
     size_t fees_count = 0;
     const Fee *fees = fee_table(&fees_count);
 
-    if (!count_tables(ledger, &tables, error))
+    if (!count_tables(ledger, &tables, error) || !prepare(ledger, 0, SQL_TABLES, error))
         return false;
     if (tables == 0 && !create_tables(ledger, error))
         return false;
-    if (!check_version(ledger, error) || !prepare(ledger, error))
+    if (!check_version(ledger, error) || !prepare(ledger, SQL_TABLES, SQL_COUNT, error))
         return false;
     for (size_t i = 0; i < fees_count; i++) {
         if (!add_fee(ledger, &fees[i], error))

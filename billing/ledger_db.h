@@ -8,26 +8,34 @@
 
 #include "billing/billing.h"
 
+#include <openssl/evp.h>
+
 typedef enum {
-    SQL_HEAD,           /* -> seq, hash of the newest posting */
-    SQL_POSTING_FIND,   /* id -> seq, at_ms, hash */
-    SQL_POSTING_HASH,   /* seq -> hash */
-    SQL_POSTING_INSERT, /* seq, id, job, at_ms, memo, hash */
-    SQL_LEG_INSERT,     /* posting, leg, account, asset, amount */
-    SQL_BALANCE_ADD,    /* job, asset, account, amount */
-    SQL_BALANCE_GET,    /* job, asset, account -> amount */
-    SQL_JOB_BALANCES,   /* job, asset -> account, amount */
-    SQL_FEE_GET,        /* version, asset, side, kind -> bp, from_ms */
-    SQL_FEE_INSERT,     /* version, asset, side, kind, bp, from_ms */
-    SQL_POSTINGS,       /* -> seq, id, job, at_ms, memo, hash of all, in order */
-    SQL_LEGS,           /* -> posting, leg, account, asset, amount of all, in order */
-    SQL_BALANCES,       /* -> job, asset, account, amount of all */
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_SAVEPOINT,
+    SQL_RELEASE,
+    SQL_TABLES,            /* from here on the ledger's tables are needed */
+    SQL_HEAD = SQL_TABLES, /* -> seq, hash of the newest posting */
+    SQL_POSTING_FIND,      /* id -> seq, at_ms, hash */
+    SQL_POSTING_HASH,      /* seq -> hash */
+    SQL_POSTING_INSERT,    /* seq, id, job, at_ms, memo, hash */
+    SQL_LEG_INSERT,        /* posting, leg, account, asset, amount */
+    SQL_BALANCE_ADD,       /* job, asset, account, amount */
+    SQL_BALANCE_GET,       /* job, asset, account -> amount */
+    SQL_JOB_BALANCES,      /* job, asset -> account, amount */
+    SQL_FEE_GET,           /* version, asset, side, kind -> bp, from_ms */
+    SQL_FEE_INSERT,        /* version, asset, side, kind, bp, from_ms */
+    SQL_POSTINGS,          /* -> seq, id, job, at_ms, memo, hash of all, in order */
+    SQL_LEGS,              /* -> posting, leg, account, asset, amount of all, in order */
+    SQL_BALANCES,          /* -> job, asset, account, amount of all */
     SQL_COUNT
 } LedgerSql;
 
 struct Ledger {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
+    EVP_MD *sha256;
     bool rollback_failed; /* a transaction of the ledger's own is still open */
 };
 

@@ -395,15 +395,15 @@ static void pay(Sim *sim)
     Leg legs[] = {{"platform/bank", asset, amount}, {account, asset, -amount}};
     const Posting posting = {id, sim->step, "pay in", legs, 2};
 
-    g_assert_true(ledger_post(sim->ledger, &posting, NULL));
-    g_assert_true(ledger_post(sim->ledger, &posting, NULL));
+    g_assert_true(ledger_post(sim->ledger, &posting, 1, NULL));
+    g_assert_true(ledger_post(sim->ledger, &posting, 1, NULL));
     sim->paid[renter][asset] += amount;
     legs[0].amount++;
-    g_assert_false(ledger_post(sim->ledger, &posting, &error));
+    g_assert_false(ledger_post(sim->ledger, &posting, 1, &error));
     g_assert_error(error, BILLING_ERROR, BILLING_ERROR_UNBALANCED);
     g_clear_error(&error);
     legs[1].amount--;
-    g_assert_false(ledger_post(sim->ledger, &posting, &error));
+    g_assert_false(ledger_post(sim->ledger, &posting, 1, &error));
     g_assert_error(error, BILLING_ERROR, BILLING_ERROR_CONFLICT);
 }
 

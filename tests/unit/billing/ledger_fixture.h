@@ -106,7 +106,7 @@ static inline bool post_legs(Fixture *fixture, const char *id, const Leg *legs, 
 {
     const Posting posting = {id, 1700000000000, "memo", legs, count};
 
-    return ledger_post(fixture->ledger, &posting, error);
+    return ledger_post(fixture->ledger, &posting, 1, error);
 }
 
 /* `amount` USDC from a to b. */

@@ -12,7 +12,7 @@ static void check_refused(Fixture *fixture, const Posting *posting, int code)
     g_autoptr(GError) error = NULL;
     int64_t changes = sqlite3_total_changes(fixture->db);
 
-    g_assert_false(ledger_post(fixture->ledger, posting, &error));
+    g_assert_false(ledger_post(fixture->ledger, posting, 1, &error));
     g_assert_error(error, BILLING_ERROR, code);
     g_assert_true(sqlite3_get_autocommit(fixture->db));
     if (code == BILLING_ERROR_INPUT || code == BILLING_ERROR_UNBALANCED)
@@ -47,7 +47,7 @@ static void test_repeat(Fixture *fixture, gconstpointer unused)
     check_posted(fixture, "2", 9);
     check_posted(fixture, "1", 5);
     /* At another time and with the legs in another order it is the same posting. */
-    g_assert_true(ledger_post(fixture->ledger, &posting, NULL));
+    g_assert_true(ledger_post(fixture->ledger, &posting, 1, NULL));
     g_assert_cmpint(number(fixture, "SELECT at_ms FROM ledger_posting WHERE id = '1'"), ==,
                     1700000000000);
     g_assert_cmpint(balance(fixture, "a", MONEY_USDC), ==, 14);
@@ -108,7 +108,7 @@ static void test_unbalanced(Fixture *fixture, gconstpointer unused)
     for (size_t i = 0; i < G_N_ELEMENTS(postings); i++)
         check_refused(fixture, &postings[i], BILLING_ERROR_UNBALANCED);
     check_audit(fixture, 0);
-    g_assert_false(ledger_post(fixture->ledger, &postings[0], &error));
+    g_assert_false(ledger_post(fixture->ledger, &postings[0], 1, &error));
     g_assert_cmpstr(error->message, ==,
                     "posting '1': its USDC debits are not equal to its USDC credits");
 }
@@ -131,6 +131,29 @@ static void test_extremes(Fixture *fixture, gconstpointer unused)
     g_assert_cmpint(balance(fixture, "a", MONEY_USDC), ==, INT64_MAX - 1);
     g_assert_cmpint(balance(fixture, "low", MONEY_IO), ==, INT64_MIN);
     check_audit(fixture, 3);
+}
+
+/* A batch is posted whole, or not at all; what of it was there before is no obstacle. */
+static void test_batch(Fixture *fixture, gconstpointer unused)
+{
+    const Leg legs[] = {{"a", MONEY_USDC, 5}, {"b", MONEY_USDC, -5}};
+    const Leg bad[] = {{"a", MONEY_USDC, 5}, {"b", MONEY_USDC, -4}};
+    Posting postings[] = {
+        {"1", 0, "memo", legs, 2}, {"2", 0, "memo", legs, 2}, {"3", 0, "memo", bad, 2}};
+    g_autoptr(GError) error = NULL;
+
+    (void)unused;
+    check_posted(fixture, "1", 5);
+    g_assert_false(ledger_post(fixture->ledger, postings, 3, &error));
+    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_UNBALANCED);
+    g_assert_nonnull(strstr(error->message, "posting '3'"));
+    check_audit(fixture, 1);
+    postings[2].legs = legs;
+    g_assert_true(ledger_post(fixture->ledger, postings, 3, NULL));
+    check_audit(fixture, 3);
+    g_assert_true(ledger_post(fixture->ledger, NULL, 0, NULL));
+    check_audit(fixture, 3);
+    g_assert_cmpint(balance(fixture, "a", MONEY_USDC), ==, 15);
 }
 
 static void test_caller_transaction(Fixture *fixture, gconstpointer unused)
@@ -338,6 +361,7 @@ int main(int argc, char **argv)
     LEDGER_TEST("/ledger/refuses", test_refuses);
     LEDGER_TEST("/ledger/unbalanced", test_unbalanced);
     LEDGER_TEST("/ledger/extremes", test_extremes);
+    LEDGER_TEST("/ledger/batch", test_batch);
     LEDGER_TEST("/ledger/caller-transaction", test_caller_transaction);
     LEDGER_TEST("/ledger/two-writers", test_two_writers);
     LEDGER_TEST("/ledger/invoice", test_invoice);

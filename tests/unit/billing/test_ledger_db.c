@@ -59,7 +59,7 @@ static void test_checks(Fixture *fixture, gconstpointer unused)
         "INSERT INTO ledger_leg VALUES (1, 2, 'a', 'EUR', 1)",
         "INSERT INTO ledger_leg VALUES (1, 2, 'a', 'USDC', 0)",
         "INSERT INTO ledger_leg VALUES (1, 2, '', 'USDC', 1)",
-        "INSERT INTO ledger_leg VALUES (1, -1, 'a', 'USDC', 1)",
+        "INSERT INTO ledger_leg VALUES (2, -1, 'a', 'USDC', 1)",
         "INSERT INTO ledger_fee VALUES (2, 0, 'USDC', 'renter', 'service', 10001)",
         "INSERT INTO ledger_fee VALUES (2, 0, 'USDC', 'renter', 'service', -1)",
         "INSERT INTO ledger_fee VALUES (2, 0, 'USDC', 'other', 'service', 0)",
