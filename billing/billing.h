@@ -143,9 +143,9 @@ typedef struct {
     int64_t devices;
     int64_t gpu_ms;
     int64_t price_usd_micro;
-    int64_t gross; /* share of the supplier's floor(exact cost); lines sum to the gross total */
     int64_t io_usd_micro;
     int64_t price; /* base units of the asset per device-hour */
+    int64_t gross; /* share of the supplier's floor(exact cost); lines sum to the gross total */
 } InvoiceLine;
 
 typedef struct {
@@ -155,11 +155,11 @@ typedef struct {
     GPtrArray *lines; /* InvoiceLine * */
     int64_t gpu_ms;
     int64_t gross;
+    int64_t fee_version;
     int64_t fee_bp;
     int64_t fee;
     int64_t total; /* what the renter pays: gross + fee */
     bool final;    /* every lease released */
-    int64_t fee_version;
 } Invoice;
 
 /* Leases of one job, any order. Per supplier the gross is floor(C), C the exact cost of all its
@@ -175,7 +175,8 @@ json_t *invoice_to_json(const Invoice *invoice);
 void invoice_print(const Invoice *invoice, FILE *out);
 void invoice_free(Invoice *invoice);
 
-/* What `devices` x one price cost per hour / for a duration, fees included; for quotes. */
+/* What `devices` of one price cost for a duration, with the newest fee: the total that an invoice
+ * of one supplier for that time would have. For quotes. */
 bool invoice_estimate(MoneyAsset asset, int64_t price_usd_micro, int64_t io_usd_micro,
                       int64_t devices, int64_t duration_ms, int64_t *total, GError **error);
 

@@ -374,13 +374,10 @@ static bool charge_read_posted(Charge *charge, Ledger *ledger, const Invoice *in
     while ((code = ledger_db_step(ledger, query, "cannot read the job's postings", error)) ==
            SQLITE_ROW) {
         const char *account = ledger_db_text(query, 0);
-        int64_t amount = sqlite3_column_int64(query, 1);
-        int64_t credit = 0;
+        int64_t credit = sqlite3_column_int64(query, 1);
 
         if (g_str_has_prefix(account, RENTER_PREFIX))
             continue;
-        if (!amount_add(&credit, amount == INT64_MIN ? INT64_MAX : -amount, error))
-            return false;
         if (strcmp(account, FEES_ACCOUNT) == 0)
             charge->fee_posted = credit;
         else if (!amounts_add(charge->posted, account, credit, error) ||

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The ledger's tables. What must never happen is refused by SQLite itself, whoever holds the
- * connection:
- *
- *   - types: STRICT tables, CHECKs;
- *   - append-only: triggers refuse UPDATE and DELETE, a posting that is not the next one, and a leg
- * that does not belong to the newest posting. INSERT OR REPLACE deletes without firing delete
- * triggers, so the insert triggers look for the row that would be replaced.
+ * connection. Values have types (STRICT) and bounds (CHECK). Triggers make the tables append-only:
+ * they refuse UPDATE, DELETE, a posting that is not the next one and a leg that does not come after
+ * all others. The last two also stop INSERT OR REPLACE, which deletes without firing the triggers
+ * for DELETE.
  *
  * ledger_balance is the only table that changes. It holds no truth of its own: the sums of the
  * legs, in all (job '') and per job, written in the transaction of the posting and recomputed by
@@ -100,7 +98,7 @@ static const char *const sql_texts[SQL_COUNT] = {
         " ELSE amount + excluded.amount END",
     [SQL_BALANCE_GET] =
         "SELECT amount FROM ledger_balance WHERE job = ? AND asset = ? AND account = ?",
-    [SQL_JOB_BALANCES] = "SELECT account, amount FROM ledger_balance WHERE job = ? AND asset = ?",
+    [SQL_JOB_BALANCES] = "SELECT account, -amount FROM ledger_balance WHERE job = ? AND asset = ?",
     [SQL_FEE_GET] = "SELECT bp, from_ms FROM ledger_fee"
                     " WHERE version = ? AND asset = ? AND side = ? AND kind = ?",
     [SQL_FEE_INSERT] = "INSERT INTO ledger_fee (version, asset, side, kind, bp, from_ms)"
@@ -323,33 +321,43 @@ static bool prepare(Ledger *ledger, int begin, int end, GError **error)
     return true;
 }
 
-/* Writes the row where it is missing. */
+/* Whether the row is there, as it should be. */
+static bool has_fee(Ledger *ledger, const Fee *fee, bool *has, GError **error)
+{
+    g_autoptr(LedgerQuery) query =
+        ledger_db_query_fee(ledger, fee->version, fee->asset, fee->side, fee->kind);
+    int code = ledger_db_step(ledger, query, "cannot read the fee table", error);
+
+    *has = code == SQLITE_ROW;
+    if (code != SQLITE_ROW)
+        return code == SQLITE_DONE;
+    if (sqlite3_column_int64(query, 0) == fee->bp && sqlite3_column_int64(query, 1) == fee->from_ms)
+        return true;
+    g_set_error(error, BILLING_ERROR, BILLING_ERROR_CONFLICT,
+                "fee table version %" G_GINT64_FORMAT " of the ledger says otherwise than this "
+                "drover's (a changed fee is a new version)",
+                fee->version);
+    return false;
+}
+
 static bool add_fee(Ledger *ledger, const Fee *fee, GError **error)
 {
-    g_autoptr(LedgerQuery) get =
-        ledger_db_query_fee(ledger, fee->version, fee->asset, fee->side, fee->kind);
-    g_autoptr(LedgerQuery) insert = NULL;
-    int code = ledger_db_step(ledger, get, "cannot read the fee table", error);
+    g_autoptr(LedgerTransaction) transaction = ledger_db_begin(ledger, error);
+    g_autoptr(LedgerQuery) query = ledger_db_query(ledger, SQL_FEE_INSERT);
+    bool has = false;
 
-    if (code == SQLITE_ROW) {
-        if (sqlite3_column_int64(get, 0) == fee->bp && sqlite3_column_int64(get, 1) == fee->from_ms)
-            return true;
-        g_set_error(error, BILLING_ERROR, BILLING_ERROR_CONFLICT,
-                    "fee table version %" G_GINT64_FORMAT " of the ledger says otherwise than this "
-                    "drover's (a changed fee is a new version)",
-                    fee->version);
+    if (!transaction || !has_fee(ledger, fee, &has, error))
         return false;
-    }
-    if (code != SQLITE_DONE)
-        return false;
-    insert = ledger_db_query(ledger, SQL_FEE_INSERT);
-    sqlite3_bind_int64(insert, 1, fee->version);
-    ledger_db_bind_text(insert, 2, money_asset_name(fee->asset));
-    ledger_db_bind_text(insert, 3, fee_side_name(fee->side));
-    ledger_db_bind_text(insert, 4, fee->kind);
-    sqlite3_bind_int64(insert, 5, fee->bp);
-    sqlite3_bind_int64(insert, 6, fee->from_ms);
-    return ledger_db_step(ledger, insert, "cannot write the fee table", error) == SQLITE_DONE;
+    if (has)
+        return true; /* another process was faster */
+    sqlite3_bind_int64(query, 1, fee->version);
+    ledger_db_bind_text(query, 2, money_asset_name(fee->asset));
+    ledger_db_bind_text(query, 3, fee_side_name(fee->side));
+    ledger_db_bind_text(query, 4, fee->kind);
+    sqlite3_bind_int64(query, 5, fee->bp);
+    sqlite3_bind_int64(query, 6, fee->from_ms);
+    return ledger_db_step(ledger, query, "cannot write the fee table", error) == SQLITE_DONE &&
+           ledger_db_commit(&transaction, error);
 }
 
 bool ledger_db_open(Ledger *ledger, GError **error)
@@ -365,7 +373,9 @@ bool ledger_db_open(Ledger *ledger, GError **error)
     if (!check_version(ledger, error) || !prepare(ledger, SQL_TABLES, SQL_COUNT, error))
         return false;
     for (size_t i = 0; i < fees_count; i++) {
-        if (!add_fee(ledger, &fees[i], error))
+        bool has = false;
+
+        if (!has_fee(ledger, &fees[i], &has, error) || (!has && !add_fee(ledger, &fees[i], error)))
             return false;
     }
     return true;

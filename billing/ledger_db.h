@@ -23,7 +23,7 @@ typedef enum {
     SQL_LEG_INSERT,        /* posting, leg, account, asset, amount */
     SQL_BALANCE_ADD,       /* job, asset, account, amount */
     SQL_BALANCE_GET,       /* job, asset, account -> amount */
-    SQL_JOB_BALANCES,      /* job, asset -> account, amount */
+    SQL_JOB_BALANCES,      /* job, asset -> account, credit */
     SQL_FEE_GET,           /* version, asset, side, kind -> bp, from_ms */
     SQL_FEE_INSERT,        /* version, asset, side, kind, bp, from_ms */
     SQL_POSTINGS,          /* -> seq, id, job, at_ms, memo, hash of all, in order */
@@ -43,12 +43,10 @@ struct Ledger {
 bool ledger_db_open(Ledger *ledger, GError **error);
 void ledger_db_close(Ledger *ledger);
 
-/* Sets BILLING_ERROR_DB from the connection's last error, as "`what`: why (mend)". Returns false.
- */
+/* Sets BILLING_ERROR_DB, "`what`: why (mend)", from the connection's last error. Returns false. */
 bool ledger_db_fail(Ledger *ledger, const char *what, GError **error);
 
-/* A statement to bind. It is reset when it goes out of scope, so two uses of one must not overlap.
- */
+/* A statement to bind; reset when it goes out of scope, so two uses of one must not overlap. */
 typedef sqlite3_stmt LedgerQuery;
 LedgerQuery *ledger_db_query(Ledger *ledger, LedgerSql sql);
 LedgerQuery *ledger_db_query_fee(Ledger *ledger, int64_t version, MoneyAsset asset, FeeSide side,

@@ -12,7 +12,10 @@
 
 #define IO_UNITS 100000000 /* base units of one IO */
 
-G_DEFINE_QUARK(billing - error - quark, billing_error)
+GQuark billing_error_quark(void)
+{
+    return g_quark_from_static_string("billing-error-quark");
+}
 
 static const struct {
     const char *name;

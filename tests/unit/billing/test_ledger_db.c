@@ -257,6 +257,41 @@ static void test_not_a_database(Fixture *fixture, gconstpointer unused)
     g_unlink(path);
 }
 
+#define OPENERS 6
+
+/* Several processes at once find no tables; each ends with the same ledger and posts to it. */
+static void test_open_at_once(Fixture *fixture, gconstpointer unused)
+{
+    g_autofree char *path = g_build_filename(fixture->dir, "new.db", NULL);
+    Fixture opened = {.path = path};
+    pid_t pids[OPENERS];
+
+    (void)unused;
+    for (int i = 0; i < OPENERS; i++) {
+        pids[i] = fork();
+        g_assert_cmpint(pids[i], >=, 0);
+        if (pids[i] == 0) {
+            const char *id = (const char *[]){"1", "2", "3", "4", "5", "6"}[i];
+
+            opened.db = open_db(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+            sqlite3_busy_timeout(opened.db, 60000);
+            opened.ledger = ledger_open(opened.db, NULL);
+            _exit(opened.ledger && post(&opened, id, 1, NULL) ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < OPENERS; i++) {
+        int status = 0;
+
+        g_assert_cmpint(waitpid(pids[i], &status, 0), ==, pids[i]);
+        g_assert_cmpint(status, ==, 0);
+    }
+    reopen(&opened, SQLITE_OPEN_READWRITE);
+    check_audit(&opened, OPENERS);
+    ledger_close(opened.ledger);
+    sqlite3_close(opened.db);
+    g_unlink(path);
+}
+
 /* ---- kill -9 ---- */
 
 typedef enum { KILL_AT_INSTRUCTION, KILL_BEFORE_COMMIT, KILL_AFTER_COMMIT, KILL_FROM_OUTSIDE } Kill;
@@ -402,6 +437,7 @@ int main(int argc, char **argv)
     LEDGER_TEST("/ledger_db/other-fees", test_other_fees);
     LEDGER_TEST("/ledger_db/missing-table", test_missing_table);
     LEDGER_TEST("/ledger_db/not-a-database", test_not_a_database);
+    LEDGER_TEST("/ledger_db/open-at-once", test_open_at_once);
     LEDGER_TEST("/ledger_db/kill", test_kill);
     return g_test_run();
 }
