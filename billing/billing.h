@@ -175,11 +175,6 @@ json_t *invoice_to_json(const Invoice *invoice);
 void invoice_print(const Invoice *invoice, FILE *out);
 void invoice_free(Invoice *invoice);
 
-/* What `devices` of one price cost for a duration, with the newest fee: the total that an invoice
- * of one supplier for that time would have. For quotes. */
-bool invoice_estimate(MoneyAsset asset, int64_t price_usd_micro, int64_t io_usd_micro,
-                      int64_t devices, int64_t duration_ms, int64_t *total, GError **error);
-
 /* ---- ledger.c, ledger_audit.c: double entry in the caller's SQLite database ---- */
 
 typedef struct Ledger Ledger;

@@ -151,36 +151,6 @@ Invoice *invoice_build(const char *job, const char *name, MoneyAsset asset,
     return g_steal_pointer(&invoice);
 }
 
-bool invoice_estimate(MoneyAsset asset, int64_t price_usd_micro, int64_t io_usd_micro,
-                      int64_t devices, int64_t duration_ms, int64_t *total, GError **error)
-{
-    int64_t price = 0;
-    int64_t gpu_ms = 0;
-    int64_t gross = 0;
-    int64_t fee = 0;
-
-    if (devices < 0 || duration_ms < 0) {
-        g_set_error(error, BILLING_ERROR, BILLING_ERROR_INPUT, "an estimate for a negative %s",
-                    devices < 0 ? "number of devices" : "time");
-        return false;
-    }
-    if (__builtin_mul_overflow(devices, duration_ms, &gpu_ms)) {
-        g_set_error(error, BILLING_ERROR, BILLING_ERROR_RANGE,
-                    "%" G_GINT64_FORMAT " devices for %" G_GINT64_FORMAT
-                    " ms leave the range of time (2^63 - 1 ms)",
-                    devices, duration_ms);
-        return false;
-    }
-    if (!money_price(asset, price_usd_micro, io_usd_micro, &price, error))
-        return false;
-
-    MoneyExact exact = (MoneyExact)price * (MoneyExact)gpu_ms;
-
-    return money_round(&exact, 1, MONEY_MS_PER_HOUR, &gross, error) &&
-           invoice_fee(gross, fee_get_renter(asset, INT64_MAX)->bp, &fee, error) &&
-           add(gross, fee, total, error);
-}
-
 /* JSON is UTF-8; names from outside need not be. */
 static json_t *text_to_json(const char *text)
 {

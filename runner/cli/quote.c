@@ -7,22 +7,34 @@
 
 #define HOUR_MS 3600000
 
-static bool amount_add(const Quote *quote, const PriceList *prices, int64_t duration_ms,
+/* What the invoice would say, were each device leased for `duration_ms`. */
+static bool amount_get(const Quote *quote, const PriceList *prices, int64_t duration_ms,
                        int64_t *total, GError **error)
 {
-    for (guint i = 0; i < quote->match->devices->len; i++) {
-        const MatchDevice *device = &g_array_index(quote->match->devices, MatchDevice, i);
-        int64_t amount;
+    const GArray *devices = quote->match->devices;
+    g_autofree MeterLease *leases = g_new0(MeterLease, devices->len);
+    g_autoptr(Invoice) invoice = NULL;
 
-        if (!invoice_estimate(quote->asset, device->price_usd_micro,
-                              price_list_get_io_usd_micro(prices), 1, duration_ms, &amount, error))
-            return false;
-        if (__builtin_add_overflow(*total, amount, total)) {
-            g_set_error(error, BILLING_ERROR, BILLING_ERROR_RANGE,
-                        "the cost is beyond what can be counted: lower limits.max_duration");
-            return false;
-        }
+    for (guint i = 0; i < devices->len; i++) {
+        const MatchDevice *device = &g_array_index(devices, MatchDevice, i);
+
+        leases[i] = (MeterLease){.id = device->device->id,
+                                 .job = "quote",
+                                 .supplier = "",
+                                 .node = "",
+                                 .device = device->device->id,
+                                 .model = device->device->model,
+                                 .price_usd_micro = device->price_usd_micro,
+                                 .io_usd_micro = price_list_get_io_usd_micro(prices),
+                                 .granted_at_ms = G_MAXINT64, /* by the newest fees */
+                                 .used_ms = duration_ms};
     }
+    invoice = invoice_build("quote", "", quote->asset, leases, devices->len, error);
+    if (!invoice) {
+        g_prefix_error(error, "no quote (lower limits.max_duration): ");
+        return false;
+    }
+    *total = invoice->total;
     return true;
 }
 
@@ -37,8 +49,8 @@ Quote *quote_new(const JobSpec *spec, const Node *node, const PriceList *prices,
     for (guint i = 0; i < quote->match->devices->len; i++)
         quote->price_usd_micro +=
             g_array_index(quote->match->devices, MatchDevice, i).price_usd_micro;
-    if (!amount_add(quote, prices, HOUR_MS, &quote->per_hour, error) ||
-        !amount_add(quote, prices, spec->limits.max_duration_ms, &quote->at_most, error))
+    if (!amount_get(quote, prices, HOUR_MS, &quote->per_hour, error) ||
+        !amount_get(quote, prices, spec->limits.max_duration_ms, &quote->at_most, error))
         return NULL;
     return g_steal_pointer(&quote);
 }

@@ -274,6 +274,23 @@ static void test_extremes(void)
     check_refused(MONEY_IO, leases, 1, BILLING_ERROR_RANGE);
 }
 
+static void test_fee(void)
+{
+    g_autoptr(GError) error = NULL;
+    int64_t fee = 77;
+
+    g_assert_true(invoice_fee(49, 200, &fee, &error));
+    g_assert_cmpint(fee, ==, 0);
+    g_assert_true(invoice_fee(50, 200, &fee, &error));
+    g_assert_cmpint(fee, ==, 1);
+    g_assert_true(invoice_fee(INT64_MAX, 10000, &fee, &error));
+    g_assert_cmpint(fee, ==, INT64_MAX);
+    fee = 77;
+    g_assert_false(invoice_fee(INT64_MAX, 10001, &fee, &error));
+    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_RANGE);
+    g_assert_cmpint(fee, ==, 77);
+}
+
 static void test_refuses(void)
 {
     MeterLease lease = base;
@@ -302,54 +319,6 @@ static void test_refusal_says(void)
     g_assert_null(invoice_build("12", "gpt", MONEY_USDC, &lease, 1, &error));
     g_assert_cmpstr(error->message, ==,
                     "supplier 's1': the cost leaves the range of amounts (2^63 - 1 base units)");
-}
-
-/* ---- estimates ---- */
-
-static void test_estimate_is_the_invoice(void)
-{
-    for (int round = 0; round < 300; round++) {
-        MoneyAsset asset = g_test_rand_bit() ? MONEY_USDC : MONEY_IO;
-        MeterLease leases[2] = {random_kind(), base};
-        g_autoptr(GError) error = NULL;
-        int64_t total = 0;
-
-        leases[1] = leases[0];
-        leases[1].id = "2";
-        leases[1].device = "GPU-b";
-        g_autoptr(Invoice) invoice = build(asset, leases, 2);
-
-        g_assert_true(invoice_estimate(asset, leases[0].price_usd_micro, leases[0].io_usd_micro, 2,
-                                       leases[0].used_ms, &total, &error));
-        g_assert_no_error(error);
-        g_assert_cmpint(total, ==, invoice->total);
-    }
-}
-
-static void test_estimate_refuses(void)
-{
-    g_autoptr(GError) error = NULL;
-    int64_t total = 77;
-
-    g_assert_false(invoice_estimate(MONEY_USDC, 1, 1, -1, 1, &total, &error));
-    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_INPUT);
-    g_clear_error(&error);
-    g_assert_false(invoice_estimate(MONEY_USDC, 1, 1, 1, -1, &total, &error));
-    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_INPUT);
-    g_clear_error(&error);
-    g_assert_false(invoice_estimate(MONEY_USDC, 1, 1, 2, INT64_MAX, &total, &error));
-    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_RANGE);
-    g_clear_error(&error);
-    g_assert_false(invoice_estimate(MONEY_USDC, INT64_MAX, 1, 1, INT64_MAX, &total, &error));
-    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_RANGE);
-    g_clear_error(&error);
-    g_assert_false(invoice_estimate(MONEY_IO, 1, 0, 1, 1, &total, &error));
-    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_INPUT);
-    g_clear_error(&error);
-    /* The gross fits, with its fee it does not. */
-    g_assert_false(invoice_estimate(MONEY_USDC, INT64_MAX, 1, 1, 3600000, &total, &error));
-    g_assert_error(error, BILLING_ERROR, BILLING_ERROR_RANGE);
-    g_assert_cmpint(total, ==, 77);
 }
 
 /* ---- JSON ---- */
@@ -402,10 +371,9 @@ int main(int argc, char **argv)
     g_test_add_func("/invoice/cumulative", test_cumulative);
     g_test_add_func("/invoice/exact", test_exact);
     g_test_add_func("/invoice/extremes", test_extremes);
+    g_test_add_func("/invoice/fee", test_fee);
     g_test_add_func("/invoice/refuses", test_refuses);
     g_test_add_func("/invoice/refuses/says", test_refusal_says);
-    g_test_add_func("/invoice/estimate/is-the-invoice", test_estimate_is_the_invoice);
-    g_test_add_func("/invoice/estimate/refuses", test_estimate_refuses);
     g_test_add_func("/invoice/json", test_json);
     g_test_add_func("/invoice/json/hostile", test_json_hostile);
     return g_test_run();
