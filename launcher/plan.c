@@ -148,6 +148,8 @@ static void env_add_train(GPtrArray *env, const JobSpec *spec)
                 spec->checkpoint.every_ms / 1000, (int)(spec->checkpoint.every_ms % 1000));
     if (spec->checkpoint.keep > 0)
         env_add(env, "DROVER_CHECKPOINT_KEEP", "%" G_GINT64_FORMAT, spec->checkpoint.keep);
+    if (spec->checkpoint.signal > 0)
+        env_add(env, "DROVER_CHECKPOINT_SIGNAL", "%d", spec->checkpoint.signal);
 }
 
 /* `plan` has its islands already: rank 0 is on the first host of the first. */
