@@ -111,14 +111,8 @@ static void check_checkpoint(const Check *check)
 {
     const JobSpec *spec = check->spec;
 
-    if (!is_known(check, "checkpoint.path", "checkpoint.every", "checkpoint.grace",
-                  "limits.max_duration", NULL))
+    if (!is_known(check, "checkpoint.every", "checkpoint.grace", "limits.max_duration", NULL))
         return;
-    if (spec->checkpoint.every_ms > 0 && !spec->checkpoint.path)
-        SAY(check, DIAG_CONTRADICTION, "checkpoint.every",
-            "checkpoint.every: there is no checkpoint.path (try 'path: checkpoints')");
-    if (is_asked(check, "checkpoint.keep") && !spec->checkpoint.path)
-        SAY(check, DIAG_NO_EFFECT, "checkpoint.keep", "checkpoint.keep: no effect without a path");
     if (spec->checkpoint.every_ms >= spec->limits.max_duration_ms)
         SAY(check, DIAG_RISKY, "checkpoint.every",
             "checkpoint.every: not before limits.max_duration ends the job");

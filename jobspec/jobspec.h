@@ -122,7 +122,7 @@ typedef struct {
     } train;
 
     struct {
-        char *path; /* NULL: no checkpoint; a relative one is inside the directory of the job */
+        char *path; /* NULL: the job has a folder of its own; relative: inside its directory */
         int64_t every_ms; /* 0: the program decides */
         int64_t keep;
         int signal; /* number of the signal, 0: none */

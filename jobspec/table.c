@@ -419,7 +419,8 @@ static const Field table[] = {
      .min = 1,
      .max = 4096,
      .example = "checkpoints",
-     .help = "Folder of the checkpoints; a relative one is inside the directory of the job."},
+     .help = "Folder of the checkpoints; a relative one is inside the directory of the job. Not "
+             "given: a folder that drover keeps for the job."},
     {.path = "checkpoint.every",
      .type = FIELD_QUANTITY,
      SPEC(checkpoint.every_ms),
