@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A safetensors file from anyone: header and data as safetensors_open() finds them, without the disk.
+ * A safetensors file from anyone: header and data as safetensors_open() finds them, without the
+ * disk.
  */
 #include "safetensors.h"
 
