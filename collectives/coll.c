@@ -85,6 +85,23 @@ static bool coll_started_by_mpi(void)
     return false;
 }
 
+/* Several processes that each believe to be alone would train apart and nobody would notice. */
+static int coll_check_alone(char words[COLL_WORDS_SIZE])
+{
+    static const char *const marks[] = {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
+
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        const char *text = getenv(marks[i]);
+
+        if (text && strtol(text, NULL, 10) > 1)
+            return coll_words_set(words, COLL_EINVAL,
+                                  "%s is %.16s, but this process was not started by mpirun or srun "
+                                  "--mpi (start it so, or set DROVER_COLL=single)",
+                                  marks[i], text);
+    }
+    return COLL_OK;
+}
+
 static int coll_backend_choose(const char *name, const CollBackend **backend,
                                char words[COLL_WORDS_SIZE])
 {
@@ -92,8 +109,11 @@ static int coll_backend_choose(const char *name, const CollBackend **backend,
 
     if (!wanted || !*wanted)
         wanted = getenv("DROVER_COLL");
-    if (!wanted || !*wanted)
+    if (!wanted || !*wanted) {
         wanted = coll_started_by_mpi() ? "mpi" : "single";
+        if (strcmp(wanted, "single") == 0 && coll_check_alone(words) != COLL_OK)
+            return COLL_EINVAL;
+    }
     if (strcmp(wanted, "single") == 0) {
         *backend = &coll_backend_single;
         return COLL_OK;

@@ -52,7 +52,9 @@ typedef struct coll_buckets coll_buckets;
 /* Zeroed means: all from the environment. */
 typedef struct {
     const char *backend; /* "mpi", "single"; NULL: $DROVER_COLL, else mpi when started by mpirun
-                            (or srun with PMI), else single */
+                            (or srun with PMI), else single. Where WORLD_SIZE or
+                            SLURM_STEP_NUM_TASKS says that there are more ranks but MPI did not
+                            start them, COLL_EINVAL */
     int64_t timeout_ms;  /* longest silence of a peer before COLL_EPEER; 0: as
                             $DROVER_COLL_TIMEOUT_MS says, else no limit */
     char *words;         /* where coll_init() writes what went wrong; NULL: nowhere */
@@ -64,12 +66,13 @@ const char *coll_strerror(int error);
 
 /* ---- communicator ---- */
 
-/* `options` may be NULL. On failure *comm is untouched. MPI is initialised unless the program has
- * done so, and then finalised by the coll_close() of the communicator that initialised it: close it
- * last, and only at the end of the program, as MPI starts once a process. */
+/* Waits for all ranks. `options` may be NULL. On failure *comm is untouched. MPI is initialised
+ * unless the program has done so, and then finalised by the coll_close() of the communicator that
+ * initialised it: close that one last, and only at the end of the program, as MPI starts once a
+ * process. */
 int coll_init(const coll_options *options, coll_comm **comm);
-/* Waits for nothing: requests still in flight are an error (COLL_EINVAL) and comm stays open.
- * NULL is fine. */
+/* All ranks close, after the same calls. It does not wait for requests: some in flight are
+ * COLL_EINVAL, and comm stays open. NULL is fine. */
 int coll_close(coll_comm *comm);
 int coll_rank(const coll_comm *comm);
 int coll_size(const coll_comm *comm);

@@ -12,9 +12,14 @@ static coll_comm *const UNTOUCHED = (coll_comm *)0x10;
 
 static void clear_environment(void)
 {
-    const char *const names[] = {
-        "DROVER_COLL", "DROVER_COLL_TIMEOUT_MS", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK",
-        "PMI_FD"};
+    const char *const names[] = {"DROVER_COLL",
+                                 "DROVER_COLL_TIMEOUT_MS",
+                                 "OMPI_COMM_WORLD_SIZE",
+                                 "PMIX_RANK",
+                                 "PMI_RANK",
+                                 "PMI_FD",
+                                 "WORLD_SIZE",
+                                 "SLURM_STEP_NUM_TASKS"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
         g_unsetenv(names[i]);
@@ -62,6 +67,26 @@ static void test_environment_chooses(void)
     coll_close(comm);
     g_setenv("DROVER_COLL", "smoke-signals", TRUE);
     check_refused(NULL, 0, "no backend 'smoke-signals' (try mpi or single)");
+    clear_environment();
+}
+
+/* torchrun or srun without MPI: each of the ranks would train alone, unnoticed. */
+static void test_several_must_not_be_alone(void)
+{
+    coll_comm *comm = NULL;
+
+    clear_environment();
+    g_setenv("WORLD_SIZE", "2", TRUE);
+    check_refused(NULL, 0, "WORLD_SIZE is 2, but this process was not started by mpirun");
+    g_setenv("DROVER_COLL", "single", TRUE);
+    g_assert_cmpint(coll_init(NULL, &comm), ==, COLL_OK);
+    coll_close(comm);
+    clear_environment();
+    g_setenv("SLURM_STEP_NUM_TASKS", "8", TRUE);
+    check_refused(NULL, 0, "SLURM_STEP_NUM_TASKS is 8");
+    g_setenv("SLURM_STEP_NUM_TASKS", "1", TRUE);
+    g_assert_cmpint(coll_init(NULL, &comm), ==, COLL_OK);
+    coll_close(comm);
     clear_environment();
 }
 
@@ -166,6 +191,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/coll/alone_is_single", test_alone_is_single);
     g_test_add_func("/coll/environment_chooses", test_environment_chooses);
+    g_test_add_func("/coll/several_must_not_be_alone", test_several_must_not_be_alone);
     g_test_add_func("/coll/refuses_options", test_refuses_options);
     g_test_add_func("/coll/words_fit", test_words_fit);
     g_test_add_func("/coll/strings", test_strings);
