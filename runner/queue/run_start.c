@@ -250,10 +250,9 @@ void run_try_start(Run *run)
     if (run->broken || run->launch || run->job->state != JOB_PENDING)
         return;
     if (run_time_left_ms(run) == 0) {
-        run_end(
-            run, "failed", "deadline",
-            "limits.max_duration: the attempts so far have used it up; raise it and run it as a new "
-            "job");
+        run_end(run, "failed", "deadline",
+                "limits.max_duration: the attempts so far have used it up; raise it and run it "
+                "as a new job");
         return;
     }
     busy = store_list_busy(run->config->store, run->config->node->name, &error);

@@ -9,7 +9,7 @@ drover_unit_test(runner cli_text runner_cli)
 drover_unit_test(runner cli_view runner_cli)
 
 # ---- queue ----
-add_library(test_runner_fixture STATIC EXCLUDE_FROM_ALL unit/runner/fixture.c)
+add_library(test_runner_fixture OBJECT EXCLUDE_FROM_ALL unit/runner/fixture.c)
 target_link_libraries(test_runner_fixture PRIVATE drover_flags PUBLIC runner_queue)
 add_executable(fake_launch unit/runner/fake_launch.c)
 target_link_libraries(fake_launch PRIVATE drover_flags PkgConfig::GLIB PkgConfig::JANSSON)
