@@ -76,10 +76,11 @@ static const Job *job_of(const Member *member)
 
 static gboolean on_schedule(gpointer user_data);
 
+/* Not as an idle source: a job that reports without a pause would starve it. */
 static void wake(Group *group)
 {
     if (group->started && !group->done && !group->schedule_source)
-        group->schedule_source = g_idle_add(on_schedule, group);
+        group->schedule_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_schedule, group, NULL);
 }
 
 static void on_changed(Run *run, void *user_data)
@@ -99,6 +100,7 @@ static void on_event(Run *run, const json_t *event, void *user_data)
         group->funcs.event(run_get_job(run), event, group->user_data);
 }
 
+/* What cannot be written down is not done: all is killed. */
 static void on_broken(Run *run, const GError *error, void *user_data)
 {
     Group *group = user_data;
@@ -106,6 +108,12 @@ static void on_broken(Run *run, const GError *error, void *user_data)
     (void)run;
     if (!group->error)
         group->error = g_error_copy(error);
+    for (guint i = 0; i < group->members->len; i++) {
+        Member *member = g_ptr_array_index(group->members, i);
+
+        member->out = true;
+        run_stop(member->run, GROUP_STOP_INTERRUPT, true);
+    }
     wake(group);
 }
 

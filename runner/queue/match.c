@@ -117,11 +117,9 @@ typedef struct {
     int64_t of_memory;
     int64_t of_price;
     int64_t free;
-    int64_t other_memory;    /* of one that has the model only */
-    int64_t other_price;     /* of one that is too dear */
-    char *price_error;       /* NULL: none */
-    const char *held_device; /* one that is leased */
-    const char *holder;
+    int64_t other_memory; /* of one that has the model only */
+    int64_t other_price;  /* of one that is too dear */
+    char *price_error;    /* NULL: none */
 } Search;
 
 /* The memory a GPU is sold with, in its name and on price lists, given what it reports: a little
@@ -162,7 +160,7 @@ static void search_devices(Try *try, const JobSpecAccelerator *wanted, Search *s
 {
     for (guint i = 0; i < try->node->devices->len; i++) {
         const Device *device = g_ptr_array_index(try->node->devices, i);
-        const char *holder = try->busy ? g_hash_table_lookup(try->busy, device->id) : NULL;
+        bool held = try->busy && g_hash_table_contains(try->busy, device->id);
         MatchDevice found = {.device = device};
 
         if (is_chosen(try, device) ||
@@ -177,10 +175,7 @@ static void search_devices(Try *try, const JobSpecAccelerator *wanted, Search *s
         if (!has_price(try, device, search, &found.price_usd_micro))
             continue;
         search->of_price++;
-        if (holder) {
-            search->held_device = device->id;
-            search->holder = holder;
-        } else if (search->free < wanted->count) {
+        if (!held && search->free < wanted->count) {
             search->free++;
             g_array_append_val(try->devices, found);
         }
@@ -235,9 +230,11 @@ static char *explain(Try *try, const JobSpecAccelerator *wanted, const Search *s
     if (search->of_price < wanted->count)
         return explain_price(try, search);
     try->waits = true;
-    return g_strdup_printf(
-        "%" PRId64 " x %s asked, %" PRId64 " free on node '%s': %s is leased by %s", wanted->count,
-        model, search->free, try->node->name, search->held_device, search->holder);
+    /* In words that stay the same as long as the job waits: they are stored when they change. */
+    return g_strdup_printf("accelerators: %" PRId64
+                           " x %s asked, too few are free on node '%s' now; "
+                           "`drover list` shows who has them",
+                           wanted->count, model, try->node->name);
 }
 
 static bool choose(Try *try, const JobSpecAccelerator *wanted)

@@ -33,7 +33,7 @@ typedef struct {
                          * order, each with the field, what is there and the mend */
 } Match;
 
-/* `busy`: device id -> char * who holds it ("job 12"); NULL: all free. Never fails. */
+/* `busy`: the set of device ids (char *) that are leased; NULL: all free. Never fails. */
 Match *match_find(const JobSpec *spec, const Node *node, const PriceList *prices, GHashTable *busy);
 /* "RTX4090 x 2 at 0.44 USD an hour each" / the reasons, one a line: for quotes and refusals. */
 char *match_describe(const Match *match);

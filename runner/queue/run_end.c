@@ -191,7 +191,7 @@ static gboolean on_reap(gpointer user_data)
 
 void run_reap(Run *run)
 {
-    run->reap_source = g_idle_add(on_reap, run);
+    run->reap_source = g_idle_add_full(G_PRIORITY_DEFAULT, on_reap, run, NULL);
 }
 
 /* The time to bill: up to "done", or as of the last heartbeat (-1) where there is none. A preflight

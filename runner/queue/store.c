@@ -35,7 +35,6 @@ static const char *const migrations[] = {
     "  name TEXT NOT NULL,"
     "  run_group TEXT NOT NULL,"
     "  spec TEXT NOT NULL,"
-    "  digest TEXT NOT NULL,"
     "  base_dir TEXT NOT NULL,"
     "  state TEXT NOT NULL,"
     "  reason TEXT,"

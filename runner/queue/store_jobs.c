@@ -11,11 +11,6 @@
     "started_at_ms, ended_at_ms, exit_code, step, steps, loss, val_loss, tokens_per_s, "         \
     "checkpoint_step, checkpoint_at_ms, setup_done, cancel_requested, cancel_now"
 
-char *store_job_words(JobId id)
-{
-    return g_strdup_printf("job %" PRId64, id.value);
-}
-
 static bool not_found(const char *what, GError **error)
 {
     g_set_error(error, STORE_ERROR, STORE_ERROR_NOT_FOUND,
@@ -33,15 +28,14 @@ static bool not_found_id(JobId id, GError **error)
 static bool insert_job(Store *store, const JobNew *new_job, JobId *id, GError **error)
 {
     g_autoptr(DbQuery) query = db_query(store->db,
-                                        "INSERT INTO jobs (name, run_group, spec, digest, base_dir,"
+                                        "INSERT INTO jobs (name, run_group, spec, base_dir,"
                                         " state, attempts, retries, retry_at_ms, created_at_ms,"
                                         " started_at_ms, ended_at_ms, exit_code, step, steps,"
                                         " tokens_per_s, checkpoint_step, checkpoint_at_ms,"
                                         " setup_done, cancel_requested, cancel_now)"
-                                        " VALUES (?, ?, ?, ?, ?, 'pending',"
+                                        " VALUES (?, ?, ?, ?, 'pending',"
                                         " 0, 0, 0, 0, 0, 0, -1, 0, 0, 0, -1, 0, 0, 0, 0)",
                                         error);
-    g_autofree char *digest = jobspec_digest(new_job->spec);
     json_t *json = jobspec_to_json(new_job->spec);
     char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
     bool ok = query != NULL;
@@ -50,8 +44,7 @@ static bool insert_job(Store *store, const JobNew *new_job, JobId *id, GError **
         db_bind_text(query, 1, new_job->spec->name);
         db_bind_text(query, 2, new_job->group);
         db_bind_text(query, 3, text);
-        db_bind_text(query, 4, digest);
-        db_bind_text(query, 5, new_job->base_dir);
+        db_bind_text(query, 4, new_job->base_dir);
         ok = db_finish(store->db, query, error);
     }
     if (ok)

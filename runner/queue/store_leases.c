@@ -153,19 +153,16 @@ GPtrArray *store_list_leases(Store *store, JobId job, GError **error)
 
 GHashTable *store_list_busy(Store *store, const char *node, GError **error)
 {
-    g_autoptr(GHashTable) busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    g_autoptr(DbQuery) query = db_query(
-        store->db, "SELECT device, job FROM leases WHERE node = ? AND released = 0", error);
+    g_autoptr(GHashTable) busy = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(DbQuery) query =
+        db_query(store->db, "SELECT device FROM leases WHERE node = ? AND released = 0", error);
     DbStep step;
 
     if (!query)
         return NULL;
     db_bind_text(query, 1, node);
-    while ((step = db_step(store->db, query, error)) == DB_ROW) {
-        JobId job = {sqlite3_column_int64(query, 1)};
-
-        g_hash_table_insert(busy, db_column_text(query, 0), store_job_words(job));
-    }
+    while ((step = db_step(store->db, query, error)) == DB_ROW)
+        g_hash_table_add(busy, db_column_text(query, 0));
     return step == DB_DONE ? g_steal_pointer(&busy) : NULL;
 }
 

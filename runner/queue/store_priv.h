@@ -24,8 +24,6 @@ bool store_is_locked(const Store *store, JobId job);
 
 /* ---- store_jobs.c ---- */
 
-/* "job 12": for messages. */
-char *store_job_words(JobId id);
 /* The row as stored, without `owned`. */
 Job *store_load_job(Store *store, JobId id, GError **error);
 bool store_save_job(Store *store, const Job *job, GError **error);
@@ -54,7 +52,7 @@ Event *event_new(const Job *job, const char *type, int64_t at_ms, json_t *body);
 bool store_grant_lease(Store *store, const Lease *lease, GError **error);
 /* The heartbeat: used_ms of the job's held leases, never less than before. */
 bool store_beat_leases(Store *store, JobId job, int64_t used_ms, GError **error);
-/* device id -> char * "job 12": what is held on the node. */
+/* The set of device ids (char *) held on the node. */
 GHashTable *store_list_busy(Store *store, const char *node, GError **error);
 /* Ends an attempt (or a job without one) in one transaction: appends `event`, releases what the job
  * holds with `used_ms` (-1: as of the last heartbeat), and posts the bill. A bill that cannot be

@@ -621,7 +621,7 @@ static void test_waits_for_device(Fixture *fixture, gconstpointer data)
     waiting = g_ptr_array_index(events, 1);
     g_assert_cmpstr(waiting->type, ==, "waiting");
     assert_has(json_string_value(json_object_get(waiting->body, "reason")),
-               "GPU-0 is leased by job 1");
+               "too few are free on node 'n' now");
     finish(&fixture->watch);
 }
 
@@ -712,22 +712,32 @@ static void act_break_store(Fixture *fixture)
     sqlite3_exec(store_get_db(fixture->store), "PRAGMA query_only = 1", NULL, NULL, NULL);
 }
 
-/* The store fails under a running job: it is killed, the error says why, nothing is invented. */
+/* The store fails under two running jobs: both are killed, the error says why, nothing is invented.
+ */
 static void test_store_breaks(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
+    const JobId second = {2};
+    g_autoptr(Job) job = NULL;
 
     (void)data;
-    run_and_act(fixture, "started running sleep:50 done:succeeded", "running", act_break_store);
+    node_free(fixture->node);
+    fixture->config.node = fixture->node = fixture_node("H100", 2);
+    fixture->watch.act_on = "running";
+    fixture->watch.act = act_break_store;
+    run(fixture, "version: 1\nname: a\nrun: 'started sleep:100 running sleep:50 done:succeeded'\n"
+                 "---\nversion: 1\nname: b\nrun: 'started wait'\n");
     g_assert_nonnull(fixture->watch.error);
-    assert_has(fixture->watch.error->message, "job 1: ");
+    assert_has(fixture->watch.error->message, "job ");
     clear_watch(&fixture->watch);
     sqlite3_exec(store_get_db(fixture->store), "PRAGMA query_only = 0", NULL, NULL, NULL);
     /* The launcher lets go of the lock when it is gone. */
-    while (store_is_locked(fixture->store, first))
+    while (store_is_locked(fixture->store, first) || store_is_locked(fixture->store, second))
         g_main_context_iteration(NULL, false);
     g_assert_true(store_recover(fixture->store, fixture_now_ms(), &error));
     assert_ended(fixture, JOB_PENDING, "interrupted", NULL);
+    job = fixture_job(fixture->store, second);
+    g_assert_cmpint(job->state, ==, JOB_PENDING);
 }
 
 int main(int argc, char **argv)

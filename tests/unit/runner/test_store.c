@@ -472,7 +472,7 @@ static void test_device_is_held_once(Fixture *fixture, gconstpointer data)
     g_assert_false(try_grant(fixture->store, b, 1, 5, &error));
     g_assert_error(error, STORE_ERROR, STORE_ERROR_BUSY);
     busy = store_list_busy(fixture->store, "n", NULL);
-    g_assert_cmpstr(g_hash_table_lookup(busy, "d"), ==, "job 1");
+    g_assert_true(g_hash_table_contains(busy, "d"));
     fixture_end(fixture->store, a, 1, "failed", 10);
     after = store_list_busy(fixture->store, "n", NULL);
     g_assert_cmpuint(g_hash_table_size(after), ==, 0);
