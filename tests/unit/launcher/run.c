@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/launcher/run.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static void on_event(const json_t *event, void *user_data)
@@ -100,13 +102,18 @@ Run *run_new(const char *command, int ranks, int cpus)
     return run_new_in(g_dir_make_tmp("drover-launch-XXXXXX", NULL), command, ranks, cpus);
 }
 
-void run_start(Run *run)
+static void start_keeping(Run *run, int keep_fd)
 {
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
     g_autoptr(GError) error = NULL;
 
-    run->launch = launch_start(program, run->plan, -1, on_event, run, &error);
+    run->launch = launch_start(program, run->plan, keep_fd, on_event, run, &error);
     g_assert_no_error(error);
+}
+
+void run_start(Run *run)
+{
+    start_keeping(run, -1);
 }
 
 static gboolean too_late(void *user_data)
@@ -269,10 +276,14 @@ static int run_as_program(int argc, char **argv)
 
     Run *run = run_new_in(g_strdup(argv[2]), argv[3], atoi(argv[4]), 2);
     g_autofree char *path = g_build_filename(run->dir, "events", NULL);
-    FILE *events = fopen(path, "w");
+    g_autofree char *lock_path = g_build_filename(run->dir, "lock", NULL);
+    int lock = open(lock_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    FILE *events;
     guint written = 0;
 
-    run_start(run);
+    g_assert_cmpint(flock(lock, LOCK_EX | LOCK_NB), ==, 0);
+    start_keeping(run, lock);
+    events = fopen(path, "w");
     while (!run->ended) {
         g_main_context_iteration(NULL, TRUE);
         for (; written < run->events->len; written++) {

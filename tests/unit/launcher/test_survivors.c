@@ -7,9 +7,11 @@
 
 #include "tests/unit/launcher/run.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,6 +90,17 @@ static bool none_left(const Tree *tree)
     waitpid(tree->runner, NULL, WNOHANG);
     return run_count_processes(tree->dir) == 0 &&
            !(tree->memory && g_file_test(tree->memory, G_FILE_TEST_EXISTS));
+}
+
+/* The runner's lock, which it gave to the launcher to keep. */
+static bool is_unlocked(const Tree *tree)
+{
+    g_autofree char *path = g_build_filename(tree->dir, "lock", NULL);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool unlocked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+
+    close(fd);
+    return unlocked;
 }
 
 /* False: confinement is not to be had here, and the test is skipped. */
@@ -198,6 +211,11 @@ static void test_case(const void *data)
         kill_runner(&tree);
     } else {
         test->kill(&tree);
+    }
+    if (test->kill != kill_keeper) { /* whoever has the lock now may be sure */
+        wait_until(is_unlocked, &tree, test->name);
+        waitpid(tree.runner, NULL, WNOHANG);
+        g_assert_cmpuint(run_count_processes(tree.dir), ==, 0);
     }
     wait_until(none_left, &tree, test->name);
     tree_clear(&tree);
