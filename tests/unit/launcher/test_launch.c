@@ -130,6 +130,7 @@ static void test_environment(void)
     g_assert_nonnull(strstr(log, "\nOMPI_COMM_WORLD_SIZE=2\n"));
     g_assert_nonnull(strstr(log, "\nOMPI_MCA_pml=user_choice\n"));
     g_assert_null(strstr(log, "HWLOC_COMPONENTS"));
+    g_assert_null(strstr(log, "OMPI_MCA_state="));
     g_assert_null(strstr(log, "DROVER_ENGINE_ONLY"));
     g_assert_null(strstr(log, "OMPI_ALLOW_RUN_AS_ROOT"));
     if (g_get_num_processors() >= 2)
