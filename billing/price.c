@@ -26,8 +26,7 @@ typedef struct {
     int64_t usd_micro; /* per device-hour */
 } Price;
 
-/* Examples of the order of what such devices were offered for on public rental markets in 2025;
- * they follow no market. `cpu` is a whole node without GPUs. */
+/* Examples to try drover with; they follow no market. `cpu` is a whole node without GPUs. */
 static const Price built_in[] = {
     {"cpu", 40000},         {"GTX1080Ti", 60000},   {"T4", 120000},       {"V100", 250000},
     {"RTX2080Ti", 90000},   {"RTX3060", 80000},     {"RTX3070", 100000},  {"RTX3080", 140000},
@@ -358,15 +357,15 @@ PriceList *price_list_load(const char *path, GError **error)
  */
 static size_t length_without_memory(const char *model)
 {
+    static const char *const units[] = {"MB", "MiB", "GB", "GiB", "TB", "TiB"};
     const char *dash = strrchr(model, '-');
-    const char *unit = NULL;
+    size_t digits = dash ? strspn(dash + 1, G_CSET_DIGITS) : 0;
 
-    if (!dash)
-        return 0;
-    unit = dash + 1 + strspn(dash + 1, G_CSET_DIGITS);
-    if (unit == dash + 1 || (strcmp(unit, "GB") != 0 && strcmp(unit, "GiB") != 0))
-        return 0;
-    return (size_t)(dash - model);
+    for (size_t i = 0; digits > 0 && i < G_N_ELEMENTS(units); i++) {
+        if (strcmp(dash + 1 + digits, units[i]) == 0)
+            return (size_t)(dash - model);
+    }
+    return 0;
 }
 
 bool price_list_find(const PriceList *list, const char *model, int64_t *usd_micro_per_hour,

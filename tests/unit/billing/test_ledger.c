@@ -282,6 +282,26 @@ static void test_invoice_any_order(Fixture *fixture, gconstpointer unused)
     check_audit(fixture, number(fixture, "SELECT count(*) FROM ledger_posting"));
 }
 
+/* The worked example of billing/README.md. */
+static void test_invoice_readme(Fixture *fixture, gconstpointer unused)
+{
+    const MeterLease leases[] = {
+        {"31", "12", 1, "tpe-1", "n", "GPU-0", "RTX4090", 390000, 150000, 0, 1234567, true},
+        {"32", "12", 1, "tpe-1", "n", "GPU-1", "RTX4090", 390000, 150000, 0, 1234567, true},
+        {"33", "12", 2, "tpe-1", "n", "GPU-0", "RTX4090", 390000, 150000, 0, 7200007, true},
+        {"34", "12", 2, "osa-7", "n", "GPU-9", "H100", 2200000, 150000, 0, 7200007, true},
+    };
+    g_autoptr(Invoice) invoice = make_invoice(leases, 4);
+
+    (void)unused;
+    post_invoice(fixture, invoice);
+    g_assert_cmpint(balance(fixture, "renter/default", MONEY_USDC), ==, 5556443);
+    g_assert_cmpint(balance(fixture, "supplier/osa-7", MONEY_USDC), ==, -4400004);
+    g_assert_cmpint(balance(fixture, "supplier/tpe-1", MONEY_USDC), ==, -1047490);
+    g_assert_cmpint(balance(fixture, "platform/fees", MONEY_USDC), ==, -108949);
+    check_audit(fixture, 1);
+}
+
 /* Nothing used, nothing charged, no posting. */
 static void test_invoice_of_nothing(Fixture *fixture, gconstpointer unused)
 {
@@ -366,6 +386,7 @@ int main(int argc, char **argv)
     LEDGER_TEST("/ledger/two-writers", test_two_writers);
     LEDGER_TEST("/ledger/invoice", test_invoice);
     LEDGER_TEST("/ledger/invoice/any-order", test_invoice_any_order);
+    LEDGER_TEST("/ledger/invoice/readme", test_invoice_readme);
     LEDGER_TEST("/ledger/invoice/of-nothing", test_invoice_of_nothing);
     LEDGER_TEST("/ledger/invoice/refuses", test_invoice_refuses);
     LEDGER_TEST("/ledger/invoice/jobs", test_invoice_jobs);

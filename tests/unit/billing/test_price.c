@@ -70,6 +70,7 @@ static void test_find(void)
     check_price(list, "H100-80GB", 2200000);
     check_price(list, "H100-80GiB", 2200000);
     check_price(list, "H100-94GB", 2500000);
+    check_price(list, "H100-81559MiB", 2200000);
     check_no_price(list, "H100-GB");
     check_no_price(list, "H100-80");
     check_no_price(list, "H100-SXM");
@@ -111,7 +112,8 @@ static void test_says_where(void)
                "    4 |  \"H100\": \"2,2\"}}\n"
                "      |          ^");
     check_says(
-        "{\"version\": 1, \"usd_per_io\": \"0.15\", \"usd_per_device_hour\": {\"\\u0063pu\": 0.04}}",
+        "{\"version\": 1, \"usd_per_io\": \"0.15\", "
+        "\"usd_per_device_hour\": {\"\\u0063pu\": 0.04}}",
         "prices.json:1:74: usd_per_device_hour.cpu: a price is a decimal in quotes "
         "(try \"2.20\")\n"
         "    1 | {\"version\": 1, \"usd_per_io\": \"0.15\", \"usd_per_device_hour\": "
