@@ -75,7 +75,8 @@ static void check_resources(const Check *check)
         if (resources->accelerators_mixed &&
             resources->num_nodes.max < resources->accelerators->len)
             SAY(check, DIAG_CONTRADICTION, "resources.accelerators",
-                "resources.accelerators: %u kinds of node, but num_nodes is at most %" G_GINT64_FORMAT,
+                "resources.accelerators: %u kinds of node, but num_nodes is at most "
+                "%" G_GINT64_FORMAT,
                 resources->accelerators->len, resources->num_nodes.max);
     }
     if (is_cpu_only(spec) && spec->limits.idle_gpu_below_ppm > 0)
@@ -130,7 +131,8 @@ static void check_retry(const Check *check)
         return;
     if (spec->spot == JOBSPEC_SPOT_ONLY && !(retries && (spec->retry.on & JOBSPEC_RETRY_PREEMPTED)))
         SAY(check, DIAG_RISKY, jobspec_is_set(spec, "retry.on") ? "retry.on" : "spot",
-            "spot: 'only' without a retry on 'preempted': the job ends when an offer is taken back");
+            "spot: 'only' without a retry on 'preempted': the job ends when an offer is taken "
+            "back");
     if (spec->spot == JOBSPEC_SPOT_NEVER && jobspec_is_set(spec, "retry.on") &&
         spec->retry.on == JOBSPEC_RETRY_PREEMPTED)
         SAY(check, DIAG_NO_EFFECT, "retry.on",

@@ -109,11 +109,9 @@ static int position_compare(const JobSpecPosition *a, const JobSpecPosition *b)
     return a->column == b->column ? 0 : a->column < b->column ? -1 : 1;
 }
 
-static char *message_format(const char *format, va_list args) G_GNUC_PRINTF(1, 0);
-
-static char *message_format(const char *format, va_list args)
+/* Safe to print, and cut. */
+static char *message_clean(const char *message)
 {
-    g_autofree char *message = g_strdup_vprintf(format, args);
     GString *safe = g_string_new(NULL);
 
     diag_escape(safe, message, strlen(message));
@@ -140,17 +138,20 @@ static bool diags_has(const Diags *diags, const JobSpecPosition *at, const char 
     return false;
 }
 
-void diag_add_valist(Diags *diags, DiagCode code, const JobSpecPosition *at, const char *format,
-                     va_list args)
+void diag_add(Diags *diags, DiagCode code, const JobSpecPosition *at, const char *format, ...)
 {
     JobSpecSeverity severity = code < 200 ? JOBSPEC_ERROR : JOBSPEC_WARNING;
-    g_autofree char *message = NULL;
+    g_autofree char *raw = NULL, *message = NULL;
     JobSpecDiagnostic *diagnostic;
+    va_list args;
 
     if (diags->muted)
         return;
     diags->errors += severity == JOBSPEC_ERROR;
-    message = message_format(format, args);
+    va_start(args, format);
+    raw = g_strdup_vprintf(format, args);
+    va_end(args);
+    message = message_clean(raw);
     if (diags_has(diags, at, message) || !diags_make_room(diags, code))
         return;
     diagnostic = g_new0(JobSpecDiagnostic, 1);
@@ -159,15 +160,6 @@ void diag_add_valist(Diags *diags, DiagCode code, const JobSpecPosition *at, con
     diagnostic->position = *at;
     diagnostic->message = g_steal_pointer(&message);
     g_ptr_array_add(diags->file->diagnostics, diagnostic);
-}
-
-void diag_add(Diags *diags, DiagCode code, const JobSpecPosition *at, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    diag_add_valist(diags, code, at, format, args);
-    va_end(args);
 }
 
 size_t diag_count_errors(const JobSpecFile *file)

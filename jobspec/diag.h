@@ -43,8 +43,6 @@ typedef struct {
 /* Errors have codes from 100, warnings from 200. */
 void diag_add(Diags *diags, DiagCode code, const JobSpecPosition *at, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
-void diag_add_valist(Diags *diags, DiagCode code, const JobSpecPosition *at, const char *format,
-                     va_list args) G_GNUC_PRINTF(4, 0);
 size_t diag_count_errors(const JobSpecFile *file);
 /* By position. */
 void diag_sort(JobSpecFile *file);

@@ -208,8 +208,8 @@ char *jobspec_man(void)
         "Each document, divided from the next by a line of three dashes, is one job.\n"
         "Unknown and repeated fields are errors.\n"
         ".Ss Units and ranges\n"
-        "Units are written out: GiB is 2 to the 30th bytes, GB is 10 to the 9th; a number without the\n"
-        "unit it needs is an error.\nMoney is a decimal with at most six places.\n"
+        "Units are written out: GiB is 2 to the 30th bytes, GB is 10 to the 9th; a number without\n"
+        "the unit it needs is an error.\nMoney is a decimal with at most six places.\n"
         "A range is N (exactly), N+ (at least), N\\- (at most) or A..B (both ends in).\n"
         "The word null stands for nothing asked for, where a field has no default.\n"
         ".Sh FIELDS\n.Bl -tag -width Ds\n";

@@ -324,40 +324,26 @@ bool jobspec_file_has_errors(const JobSpecFile *file)
 /* ---- errors found by others ---- */
 
 static void file_add_error(JobSpecFile *file, const JobSpec *job, const char *path, DiagCode code,
-                           const char *format, va_list args) G_GNUC_PRINTF(5, 0);
-
-static void file_add_error(JobSpecFile *file, const JobSpec *job, const char *path, DiagCode code,
-                           const char *format, va_list args)
+                           const char *message)
 {
     const JobSpecPosition start = {1, 1, 1};
     const JobSpecPosition *document = check_position(job, DOCUMENT_PATH, &start);
     Diags diags = {.file = file, .limit = MAX(default_limits.diagnostics, file->diagnostics->len)};
 
-    diag_add_valist(&diags, code, check_position(job, path, document), format, args);
+    diag_add(&diags, code, check_position(job, path, document), "%s", message);
     diag_sort(file);
 }
 
 void jobspec_file_add_error(JobSpecFile *file, const JobSpec *job, const char *path,
                             const char *format, ...)
 {
+    g_autofree char *message = NULL;
     va_list args;
 
     va_start(args, format);
-    file_add_error(file, job, path, DIAG_UNFIT, format, args);
+    message = g_strdup_vprintf(format, args);
     va_end(args);
-}
-
-static void file_refuse(JobSpecFile *file, const JobSpec *job, const char *path, const char *format,
-                        ...) G_GNUC_PRINTF(4, 5);
-
-static void file_refuse(JobSpecFile *file, const JobSpec *job, const char *path, const char *format,
-                        ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    file_add_error(file, job, path, DIAG_REFUSED, format, args);
-    va_end(args);
+    file_add_error(file, job, path, DIAG_UNFIT, message);
 }
 
 void jobspec_file_refuse(JobSpecFile *file, const JobSpec *job, const char *backend,
@@ -372,12 +358,14 @@ void jobspec_file_refuse(JobSpecFile *file, const JobSpec *job, const char *back
         g_assert(field_find(refusal->path)); /* a backend that refuses what does not exist */
         for (size_t k = 0; k < count; k++) {
             const Field *field = &table[k];
+            g_autofree char *message = NULL;
 
             if (!field_path_covers(refusal->path, field->path) || field_is_group(field) ||
                 !jobspec_is_set(job, field->path) || emit_is_default(job, field))
                 continue;
-            file_refuse(file, job, field->path, "backend '%s' cannot honour '%s': %s", backend,
-                        field->path, refusal->reason);
+            message = g_strdup_printf("backend '%s' cannot honour '%s': %s", backend, field->path,
+                                      refusal->reason);
+            file_add_error(file, job, field->path, DIAG_REFUSED, message);
         }
     }
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schema and the parser agree: what one takes the other takes, value by value.
 
-Files are read here as a YAML 1.2 editor would, by a loader of the core schema (PyYAML alone is 1.1).
+Files are read here as a YAML 1.2 editor would, by a loader of the core schema (PyYAML's is 1.1).
 """
 import json
 import re
@@ -22,7 +22,8 @@ for tag, pattern, first in [
         ("null", r"^(~|null|Null|NULL|)$", ["~", "n", "N", ""]),
         ("bool", r"^(true|True|TRUE|false|False|FALSE)$", list("tTfF")),
         ("int", r"^([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", list("-+0123456789")),
-        ("float", r"^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)$", list("-+.0123456789"))]:
+        ("float", r"^([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)$",
+         list("-+.0123456789"))]:
     CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
 CoreLoader.add_constructor("tag:yaml.org,2002:int",
                            lambda loader, node: int(node.value, 0 if node.value[:2] in ("0x", "0o")
@@ -104,8 +105,8 @@ VALUES = {
     "name": (["a", "a-1", "'0'"], ["A", "a_b", "''", "-a", "a-", "5", "x" * 64, "true"]),
     "image": (["host", "oci:x", "docker:debian:12"], ["alpine", "'oci:'", "1"]),
     "envs": (["{}", "{A: 1, B: no, C: 1.5, D: true, E: ''}"],
-             ["[A]", "{1A: x}", "{RANK: 0}", "{DROVER_X: 1}", "{OMPI_X: 1}", "{A: [1]}", "{A: null}",
-              "null", "x"]),
+             ["[A]", "{1A: x}", "{RANK: 0}", "{DROVER_X: 1}", "{OMPI_X: 1}", "{A: [1]}",
+              "{A: null}", "null", "x"]),
     "secrets": (["[]", "[HF_TOKEN]"], ["HF_TOKEN", "[RANK]", "[a-b]", "[A, A]", "[1]", "null"]),
     "resources": (["{}"], ["null", "[]", "{gpus: 1}", "{any_of: []}", "{any_of: [{}]}"]),
     "resources.num_nodes": (["1", "2..4", "'3'"], ["2+", "4-", "0", "1.5", "x", "..4", "[1]"]),
@@ -115,7 +116,8 @@ VALUES = {
     "resources.memory": (["32GiB", "32GiB+", "1.5GB..2GB", "null"],
                          ["32", "32gib", "GiB", "1..2GiB", "1GiB..", "-1GiB", "16G8"]),
     "resources.max_price": (["2", "2.20", "'2.20'", "null"], ["0", "-1", "'$2'", "x", "'2 USD'"]),
-    "where.location": (["[]", "[tw]", "[TW, eu-west]"], ["tw", "[1]", "[t]", "[tw, tw]", "['a b']"]),
+    "where.location": (["[]", "[tw]", "[TW, eu-west]"], ["tw", "[1]", "[t]", "[tw, tw]",
+                                                         "['a b']"]),
     "where.same": (["none", "site"], ["rack", "null", "1", "[site]"]),
     "where.green": (["true", "False"], ["yes", "1", "'true'", "null"]),
     "where.tier": (["[]", "[miner]"], ["[cloud]", "miner", "[miner, miner]"]),
@@ -141,7 +143,8 @@ VALUES = {
     "depends_on": (["[]"], ["prep", "[prep]", "[{}]", "[{job: b, when: later}]", "[{job: B}]",
                             "[{job: b, x: 1}]"]),
     "matrix": (["{lr: [1e-4, x, true]}", "{s: 1..3}", "null"],
-               ["{}", "[1]", "{a: []}", "{a: 5}", "{a: x}", "{'1': [1]}", "{a: {b: c}}", "{a: [[1]]}"]),
+               ["{}", "[1]", "{a: []}", "{a: 5}", "{a: x}", "{'1': [1]}", "{a: {b: c}}",
+                "{a: [[1]]}"]),
     "ports": (["[]", "[80, 443]"], ["80", "[0]", "[70000]", "[80, 80]", "[http]", "['80']"]),
 }
 

@@ -24,7 +24,8 @@ static void test_defaults(void)
 
     g_assert_cmpstr(
         text, ==,
-        "{\"checkpoint\":{\"every\":null,\"grace\":\"1m\",\"keep\":3,\"path\":null,\"signal\":null},"
+        "{\"checkpoint\":{\"every\":null,\"grace\":\"1m\",\"keep\":3,\"path\":null,"
+        "\"signal\":null},"
         "\"depends_on\":[],\"envs\":{},\"image\":\"host\","
         "\"launch\":{\"procs_per_node\":\"gpu\",\"type\":\"mpi\"},"
         "\"limits\":{\"idle_gpu\":{\"below\":null,\"for\":null},\"max_cost\":null,"
@@ -40,7 +41,8 @@ static void test_defaults(void)
         "\"train\":{\"balance\":\"auto\",\"compress\":\"none\",\"every\":null,\"sync\":\"step\"},"
         "\"version\":1,"
         "\"where\":{\"bandwidth\":null,\"compliance\":[],\"green\":false,\"latency\":null,"
-        "\"location\":[],\"proof_max_age\":null,\"reliability\":null,\"same\":\"none\",\"tier\":[]},"
+        "\"location\":[],\"proof_max_age\":null,\"reliability\":null,\"same\":\"none\","
+        "\"tier\":[]},"
         "\"workdir\":\".\"}");
 }
 

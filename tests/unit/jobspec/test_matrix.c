@@ -9,10 +9,11 @@ static const JobSpec *job_at(const JobSpecFile *file, guint index)
 /* The last name varies fastest, values are what was written, and each job knows its combination. */
 static void test_expansion(void)
 {
-    g_autoptr(JobSpecFile) file = spec_parse(
-        "version: 1\nname: sweep\nrun: ./t ${{ matrix.lr }} ${{matrix.seed}}\n"
-        "envs: {LR: '${{ matrix.lr }}', HALF: 'x${{  matrix.seed  }}y'}\n"
-        "setup: make S=${{ matrix.seed }}\nmatrix: {lr: [1e-4, 3e-4], seed: 1..3}\nmax_parallel: 2\n");
+    g_autoptr(JobSpecFile) file =
+        spec_parse("version: 1\nname: sweep\nrun: ./t ${{ matrix.lr }} ${{matrix.seed}}\n"
+                   "envs: {LR: '${{ matrix.lr }}', HALF: 'x${{  matrix.seed  }}y'}\n"
+                   "setup: make S=${{ matrix.seed }}\nmatrix: {lr: [1e-4, 3e-4], seed: 1..3}\n"
+                   "max_parallel: 2\n");
     static const char *const runs[] = {"./t 1e-4 1", "./t 1e-4 2", "./t 1e-4 3",
                                        "./t 3e-4 1", "./t 3e-4 2", "./t 3e-4 3"};
 
@@ -105,9 +106,9 @@ static void test_size(void)
     spec_assert("setup: ${{matrix.a}}${{matrix.b}}\nmatrix: {a: 1..40, b: 1..25}\n", "");
     spec_assert("matrix: {a: 1..77, b: 1..13}\n",
                 "4:9+1 E109 matrix: more combinations than the file may have jobs (1000 more)\n");
-    spec_assert(
-        "matrix: {a: 0..9223372036854775806}\n",
-        "4:13+22 E109 matrix.a: '0..9223372036854775806' are more values than the file may have jobs (1000 more)\n");
+    spec_assert("matrix: {a: 0..9223372036854775806}\n",
+                "4:13+22 E109 matrix.a: '0..9223372036854775806' are more values than the file may "
+                "have jobs (1000 more)\n");
     spec_assert_has("matrix: {a: 0..9223372036854775807}\n", "4:13+22 E106 matrix.a");
 }
 

@@ -11,23 +11,23 @@ static const JobSpecResources *only_resources(const JobSpec *job)
 }
 
 /* Every field with a value that is not its default. */
-static void test_every_field(void)
+static const char every_field[] =
+    "image: oci:images/x\nworkdir: src\nenvs: {B: 1e-4, A: yes, C: true, D: ''}\n"
+    "secrets: [HF_TOKEN]\nresources: {num_nodes: 2..4, accelerators: [H100-80GiB:8, L40S],"
+    " cpus: 8+, memory: 32GiB..64GiB, disk: 100GB+, max_price: 2.20}\n"
+    "where: {location: [TW, eu-west], same: region, green: true, compliance: [SOC2],"
+    " tier: [miner], proof_max_age: 2h, reliability: 0.97, bandwidth: 1Gbps+, latency: 5ms-}\n"
+    "spot: auto\nsetup: make\nlaunch: {type: torchrun, procs_per_node: cpu-core}\n"
+    "preflight: {allreduce: 100MB/s, timeout: 90s}\n"
+    "train: {balance: even, sync: local, every: 64, compress: int8}\n"
+    "checkpoint: {path: ck, every: 15m, keep: 5, signal: USR1, grace: 30s}\n"
+    "retry: {on: [nonzero_exit, preempted], max: 7, backoff: 1s..2s}\n"
+    "limits: {max_duration: 48h, max_cost: 400.000001, start_within: 90s,"
+    " idle_gpu: {below: 10%, for: 30m}}\n"
+    "payment: {asset: IO, account: lab}\npriority: 70\nports: [6006, 22]\n";
+
+static void assert_resources(const JobSpec *job)
 {
-    g_autoptr(JobSpecFile) file = spec_parse_more(
-        "image: oci:images/x\nworkdir: src\nenvs: {B: 1e-4, A: yes, C: true, D: ''}\n"
-        "secrets: [HF_TOKEN]\nresources: {num_nodes: 2..4, accelerators: [H100-80GiB:8, L40S], cpus: 8+,"
-        " memory: 32GiB..64GiB, disk: 100GB+, max_price: 2.20}\n"
-        "where: {location: [TW, eu-west], same: region, green: true, compliance: [SOC2],"
-        " tier: [miner], proof_max_age: 2h, reliability: 0.97, bandwidth: 1Gbps+, latency: 5ms-}\n"
-        "spot: auto\nsetup: make\nlaunch: {type: torchrun, procs_per_node: cpu-core}\n"
-        "preflight: {allreduce: 100MB/s, timeout: 90s}\n"
-        "train: {balance: even, sync: local, every: 64, compress: int8}\n"
-        "checkpoint: {path: ck, every: 15m, keep: 5, signal: USR1, grace: 30s}\n"
-        "retry: {on: [nonzero_exit, preempted], max: 7, backoff: 1s..2s}\n"
-        "limits: {max_duration: 48h, max_cost: 400.000001, start_within: 90s,"
-        " idle_gpu: {below: 10%, for: 30m}}\n"
-        "payment: {asset: IO, account: lab}\npriority: 70\nports: [6006, 22]\n");
-    const JobSpec *job = spec_only_job(file);
     const JobSpecResources *resources = only_resources(job);
     const JobSpecAccelerator *accelerator = g_ptr_array_index(resources->accelerators, 0);
     const JobSpecPair *pair = g_ptr_array_index(job->envs, 0);
@@ -54,6 +54,10 @@ static void test_every_field(void)
     g_assert_cmpint(resources->memory_bytes.max, ==, INT64_C(64) << 30);
     g_assert_cmpint(resources->disk_bytes.min, ==, INT64_C(100000000000));
     g_assert_cmpint(resources->max_price_usd_micro, ==, 2200000);
+}
+
+static void assert_place(const JobSpec *job)
+{
     g_assert_cmpstr(g_ptr_array_index(job->where.location, 0), ==, "tw");
     g_assert_cmpstr(g_ptr_array_index(job->where.compliance, 0), ==, "soc2");
     g_assert_cmpint(job->where.same, ==, JOBSPEC_SAME_REGION);
@@ -68,6 +72,10 @@ static void test_every_field(void)
     g_assert_cmpint(job->launch.procs_per_node, ==, JOBSPEC_PROCS_CPU_CORE);
     g_assert_cmpint(job->preflight.allreduce_bytes_per_s, ==, 100000000);
     g_assert_cmpint(job->preflight.timeout_ms, ==, 90000);
+}
+
+static void assert_course(const JobSpec *job)
+{
     g_assert_cmpint(job->train.balance, ==, JOBSPEC_BALANCE_EVEN);
     g_assert_cmpint(job->train.sync, ==, JOBSPEC_SYNC_LOCAL);
     g_assert_cmpint(job->train.every, ==, 64);
@@ -90,6 +98,16 @@ static void test_every_field(void)
     g_assert_cmpstr(job->payment.account, ==, "lab");
     g_assert_cmpint(job->priority, ==, 70);
     g_assert_cmpint(g_array_index(job->ports, int64_t, 1), ==, 22);
+}
+
+static void test_every_field(void)
+{
+    g_autoptr(JobSpecFile) file = spec_parse_more(every_field);
+    const JobSpec *job = spec_only_job(file);
+
+    assert_resources(job);
+    assert_place(job);
+    assert_course(job);
 }
 
 static void test_text(void)
