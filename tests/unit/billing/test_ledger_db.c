@@ -257,6 +257,67 @@ static void test_not_a_database(Fixture *fixture, gconstpointer unused)
     g_unlink(path);
 }
 
+/* ---- interrupted ---- */
+
+static int stop_from(void *data)
+{
+    int *left = data;
+
+    return --*left <= 0;
+}
+
+/* SQLite is stopped at its first instruction, its second and so on, and stays stopped until the
+ * call returns: the rollback too. What is there afterwards is the posting or nothing of it. */
+static void test_interrupted_anywhere(Fixture *fixture, gconstpointer unused)
+{
+    int64_t postings = 0;
+    bool posted = false;
+
+    (void)unused;
+    for (int after = 1; !posted; after++) {
+        g_autofree char *id = g_strdup_printf("p%d", after);
+        g_autoptr(GError) error = NULL;
+        int64_t found = 0;
+        int left = after;
+
+        sqlite3_progress_handler(fixture->db, 1, stop_from, &left);
+        posted = post(fixture, id, 1, &error);
+        sqlite3_progress_handler(fixture->db, 0, NULL, NULL);
+        if (!posted)
+            g_assert_error(error, BILLING_ERROR, BILLING_ERROR_DB);
+        g_assert_true(ledger_audit(fixture->ledger, &found, NULL));
+        g_assert_true(sqlite3_get_autocommit(fixture->db));
+        /* COMMIT may be told as interrupted after it has taken effect. */
+        g_assert_true(found == postings + 1 || (!posted && found == postings));
+        check_posted(fixture, id, 1);
+        check_audit(fixture, ++postings);
+        g_assert_cmpint(balance(fixture, "a", MONEY_USDC), ==, postings);
+    }
+    g_assert_cmpint(postings, >, 50); /* it did take many instructions */
+}
+
+/* The same in a transaction of the caller, who takes it back whenever a call in it fails. */
+static void test_interrupted_in_transaction(Fixture *fixture, gconstpointer unused)
+{
+    bool posted = false;
+
+    (void)unused;
+    for (int after = 1; !posted; after++) {
+        int left = after;
+
+        exec(fixture, "BEGIN IMMEDIATE");
+        check_posted(fixture, "first", 1);
+        sqlite3_progress_handler(fixture->db, 1, stop_from, &left);
+        posted = post(fixture, "second", 1, NULL);
+        sqlite3_progress_handler(fixture->db, 0, NULL, NULL);
+        if (posted)
+            exec(fixture, "COMMIT");
+        else if (!sqlite3_get_autocommit(fixture->db))
+            exec(fixture, "ROLLBACK");
+        check_audit(fixture, posted ? 2 : 0);
+    }
+}
+
 #define OPENERS 6
 
 /* Several processes at once find no tables; each ends with the same ledger and posts to it. */
@@ -437,6 +498,8 @@ int main(int argc, char **argv)
     LEDGER_TEST("/ledger_db/other-fees", test_other_fees);
     LEDGER_TEST("/ledger_db/missing-table", test_missing_table);
     LEDGER_TEST("/ledger_db/not-a-database", test_not_a_database);
+    LEDGER_TEST("/ledger_db/interrupted", test_interrupted_anywhere);
+    LEDGER_TEST("/ledger_db/interrupted/in-transaction", test_interrupted_in_transaction);
     LEDGER_TEST("/ledger_db/open-at-once", test_open_at_once);
     LEDGER_TEST("/ledger_db/kill", test_kill);
     return g_test_run();
