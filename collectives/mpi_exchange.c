@@ -162,6 +162,14 @@ static int exchange_judge(const coll_comm *comm, coll_request *request)
 
 /* ---- hello ---- */
 
+/* A rank that only receives, or has no samples, may have anything in its buffer. */
+static bool hello_has_data(const coll_comm *comm, const CollCall *call)
+{
+    if (call->kind == COLL_CALL_BROADCAST)
+        return comm->rank == call->root;
+    return call->kind != COLL_CALL_MEAN || call->weight > 0;
+}
+
 static void hello_begin(coll_comm *comm, const CollCall *call)
 {
     MpiState *state = comm->state;
@@ -175,7 +183,7 @@ static void hello_begin(coll_comm *comm, const CollCall *call)
     state->inline_bytes = bytes <= state->inline_max / blocks ? blocks * bytes : 0;
     exchange_begin(comm, call, COLL_OK);
     memcpy(at, &record, sizeof record);
-    if (state->inline_bytes > 0)
+    if (state->inline_bytes > 0 && hello_has_data(comm, call))
         memcpy(at + sizeof record, call->send, state->inline_bytes);
 }
 
