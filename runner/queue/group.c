@@ -4,10 +4,10 @@
  * something may have changed: a job of its own did, or (five times a second) another process wrote
  * to the store. For each it asks in this order:
  *
- *   dependencies   can they still come true?  never -> cancelled;  not yet -> waits
- *   max_parallel   a slot of the matrix?      no -> waits
- *   devices        free ones that fit?        run_try_start() decides; leased ones -> waits, at
- * most start_within
+ *   dependencies   can they still come true?   never: cancelled; not yet: waits
+ *   max_parallel   is a slot left?             no: waits
+ *   devices        do free ones fit?           run_try_start() decides; leased ones: waits, for
+ *                                              start_within at most
  *
  * A job that waits for devices does not keep a less urgent one from devices that it could not use.
  */

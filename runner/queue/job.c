@@ -161,6 +161,7 @@ static void apply_progress(Job *job, const Event *event)
 static void apply_checkpoint(Job *job, const Event *event)
 {
     fold_integer(event, "step", &job->checkpoint_step);
+    job->step = MAX(job->step, job->checkpoint_step);
     job->checkpoint_at_ms = event->at_ms;
 }
 

@@ -2,15 +2,15 @@
  *
  * The life of a job, as its runner sees it. What is durable when:
  *
- *   what                         written                          after a crash just before it
- *   accepted                     synced, before it is shown       there is no job
- *   attempt + its leases         synced, before drover launch     still pending, nothing leased
- *   started, running, setup_done committed, not synced            process killed: nothing is lost;
- *   stopping                                                      power cut: the job is interrupted
- *                                                                 all the same
- *   progress, checkpoint, note,  held back, committed with the    up to one heartbeat of them is
- * lost rank_*; used time            heartbeat, not synced            and never billed end + release
- * + posting      synced, one transaction          interrupted; billed up to the last heartbeat
+ *   what                      written                        lost in a crash before that
+ *   accepted                  synced, before it is shown     there is no job
+ *   attempt and its leases    synced, before drover launch   still pending, nothing leased
+ *   started, running,         committed, not synced          by kill -9 nothing; by a power cut the
+ *   stopping, setup_done                                     event, of a job interrupted anyway
+ *   progress, note, rank_*,   held back, committed with      one heartbeat of them at most, which
+ *   used time                 the heartbeat, not synced      is not billed
+ *   end, release, posting     synced, one transaction        the job is interrupted, billed up to
+ *                                                            the last heartbeat
  *
  * Time is metered from the first process of the ranks (`started`: setup is over and not metered) to
  * the last (`done`), on CLOCK_BOOTTIME as drover launch reads it.
@@ -321,6 +321,7 @@ static gboolean on_beat(gpointer user_data)
     int64_t used_ms = run_metered_ms(run);
     GError *error = NULL;
 
+    run->attempt.checkpoints = 0;
     if (store_beat(run, used_ms, &error)) {
         run->beats_failed = 0;
     } else if (++run->beats_failed >= BEATS_FAILED_MOST) {

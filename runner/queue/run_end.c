@@ -2,15 +2,15 @@
  *
  * What the end of an attempt means for the job:
  *
- *   drover launch says      we had asked for     job
- *   succeeded               anything             succeeded
- *   anything else           interrupt            interrupted (pending again)
- *                           cancel               cancelled
- *                           max_cost             failed
- *   failed, setup, start,   nothing              retrying where retry.on has the cause, retry.max
- * is killed, nothing more                         not reached and time is left; else failed
- *   deadline                nothing              failed
- *   requested               nothing              interrupted: somebody else signalled it
+ *   drover launch says       we had asked for   the job is
+ *   succeeded                anything           succeeded
+ *   anything else            interrupt          interrupted (pending again)
+ *                            cancel             cancelled
+ *                            max_cost           failed
+ *   failed, setup, start,    nothing            retrying, where retry.on has the cause and
+ *   killed, not even "done"                     retry.max and time are left; else failed
+ *   deadline                 nothing            failed
+ *   requested                nothing            interrupted: somebody else signalled it
  *
  * The k-th retry waits backoff.min x 2^(k-1), at most backoff.max.
  */

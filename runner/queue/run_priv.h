@@ -25,6 +25,7 @@ typedef struct {
     Event *progress;    /* merged, not stored yet; NULL: none */
     Event *checkpoint;  /* the newest, not stored yet; NULL: none */
     int notes;          /* taken so far */
+    int checkpoints;    /* stored since the last heartbeat */
 } RunAttempt;
 
 struct Run {

@@ -5,7 +5,8 @@
  * is bounded by its duration and not by its steps:
  *
  *   progress    merged into at most one event a heartbeat (100 bytes or so: 10 MB a day)
- *   checkpoint  the newest of a heartbeat
+ *   checkpoint  at once, with what is held back, as a resume begins there; after the tenth of a
+ *               heartbeat the newest waits for the next
  *   note        the first 200 of an attempt; all are in the log of the rank
  *   rank_*      each, once a rank
  */
@@ -13,7 +14,8 @@
 
 #include <string.h>
 
-#define NOTES_MOST 200
+#define NOTES_MOST       200
+#define CHECKPOINTS_MOST 10
 
 void run_init_attempt(RunAttempt *attempt)
 {
@@ -144,6 +146,8 @@ bool run_report(Run *run, const json_t *event, GError **error)
         if (g_str_equal(type, later[i]))
             hold_back(run, type, event);
     }
+    if (run->attempt.checkpoint && run->attempt.checkpoints++ < CHECKPOINTS_MOST)
+        return run_flush(run, error);
     return true;
 }
 

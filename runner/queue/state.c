@@ -2,19 +2,20 @@
  *
  * The life of a job:
  *
- *              attempt            running
- *   (pending) ────────> starting ────────> running
- *    ^ ^ ^ ^               │  │             │  │
- *    │ │ │ │               │  └─ stopping ──┤  │ stopping
- *    │ │ │ │ interrupted   │                v  v
- *    │ │ │ └───────────────┤<──────────── stopping
- *    │ │ │                 │                │
- *    │ │ │     retrying    │  succeeded | failed | cancelled
- *    │ │ └── retrying <────┤                │
- *    │ │ queued      │     v                v
- *    │ │             └─> (succeeded) (failed) (cancelled)
- *    │ └── resumed ──────────────────────┴────────┘
- *    └──── resumed (of an interrupted job)
+ *                ┌────────────────────── interrupted ────────────────────┐
+ *                v                                                       │
+ *    accepted         attempt             running           stopping     │
+ *   ─────────> pending ─────> starting ──────────> running ─────────> stopping
+ *              ^  ^              │                    │                  │
+ *       queued │  │              ├────────────────────┴──────────────────┤
+ *              │  │              v retrying                              │
+ *              └──┼────────── retrying                                   v
+ *                 │ resumed                succeeded        failed, cancelled
+ *                 └──────────────────────────────────────────────┘
+ *
+ * starting and running may both go to stopping; each of the three states of an attempt may end,
+ * retry or be interrupted. pending and retrying may fail and be cancelled, retrying may be
+ * interrupted, and resuming an interrupted (pending) job is noted.
  *
  * Every move is one row below; what is not there cannot happen. Rows whose move is STAY only
  * report. "accepted" begins the life and is no move.

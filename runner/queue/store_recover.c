@@ -2,12 +2,13 @@
  *
  * What a killed process leaves behind, put right by whoever looks next:
  *
- *   killed between            the store says        after store_recover
- *   accept and attempt        pending               pending, nobody's (told when it is read)
- *   attempt and its end       starting ... stopping interrupted, used time as of the last
- * heartbeat, or cancelled where that had been asked for retrying and the retry    retrying
- * interrupted end and posting           cannot be: one transaction; a bill that could not be posted
- * is posted
+ *   killed between           the store says         after store_recover
+ *   accept and attempt       pending                the same; who reads it is told it is nobody's
+ *   attempt and its end      starting to stopping   interrupted, used time as of the last beat, or
+ *                                                   cancelled where that had been asked for
+ *   retrying and the retry   retrying               the same
+ *   end and posting          cannot be: they are one transaction; a bill that could not be posted
+ *                            then is posted
  *
  * No lock is taken. Every writer of a job's events holds its lock and writes in a transaction that
  * reads the state again; recovery finds the lock free inside its own write transaction. So whoever
