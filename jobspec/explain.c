@@ -27,13 +27,15 @@ static char *type_text(const Field *field)
     return suffixes ? g_strdup_printf("%s, in %s", type, suffixes) : g_steal_pointer(&type);
 }
 
-/* "1s to 365d"; NULL for what is no number. Free with g_free. */
+/* "1s to 365d"; NULL for what is no number, or one number only. Free with g_free. */
 static char *range_text(const Field *field)
 {
     g_autofree char *low = NULL, *high = NULL;
 
     if (field->type != FIELD_INT && field->type != FIELD_INT_OR_WORD &&
         field->type != FIELD_QUANTITY && field->type != FIELD_RANGE && field->type != FIELD_PORTS)
+        return NULL;
+    if (field->min == field->max)
         return NULL;
     low = scalar_format_quantity(field->min, field->unit);
     if (field->max == INT64_MAX)
@@ -163,11 +165,22 @@ static void roff_append(GString *out, const char *text)
     }
 }
 
+/* Sentences, each on a line of its own as mdoc wants it. */
+static void roff_sentences(GString *out, const char *text)
+{
+    g_auto(GStrv) sentences = g_strsplit(text, ". ", -1);
+
+    for (char **sentence = sentences; *sentence; sentence++) {
+        roff_append(out, *sentence);
+        g_string_append(out, sentence[1] ? ".\n" : "\n");
+    }
+}
+
 static void roff_line(GString *out, const char *label, const char *text)
 {
-    g_string_append(out, label);
+    g_string_append_printf(out, ".br\n%s", label);
     roff_append(out, text);
-    g_string_append(out, ".\n");
+    g_string_append(out, "\n");
 }
 
 static void man_field(GString *out, const Field *field)
@@ -179,20 +192,19 @@ static void man_field(GString *out, const Field *field)
     g_string_append(out, ".It Sy ");
     roff_append(out, field->path);
     g_string_append(out, "\n");
-    roff_append(out, field->help);
-    g_string_append(out, "\n");
-    roff_line(out, "It is ", type);
+    roff_sentences(out, field->help);
+    roff_line(out, "Type: ", type);
     for (const FieldWord *word = field->words; word && word->text; word++) {
-        g_string_append(out, ".br\n");
-        roff_append(out, word->text);
-        roff_line(out, ": ", word->help);
+        g_autofree char *line = g_strdup_printf("%s: %s", word->text, word->help);
+
+        roff_line(out, "\\(bu ", line);
     }
     if (range)
         roff_line(out, "Range: ", range);
     if (preset)
         roff_line(out, "Default: ", preset);
     if (field->flags & FIELD_REQUIRED)
-        g_string_append(out, "It must be given.\n");
+        roff_line(out, "Required", "");
     example_append(example, field, "");
     g_string_append(out, ".Bd -literal -compact\n");
     roff_append(out, example->str);

@@ -155,8 +155,9 @@ typedef struct {
     int64_t max_parallel;  /* INT64_MAX: no limit */
     GArray *ports;         /* int64_t */
 
-    GHashTable
-        *set_fields; /* dotted paths written in the file ("where.location") -> JobSpecPosition* */
+    /* Dotted paths written in the file ("where.location") -> JobSpecPosition *; "" is where the
+     * document starts. Shared by the jobs of a matrix: not to be changed. */
+    GHashTable *set_fields;
 } JobSpec;
 
 #define JOBSPEC_PROCS_GPU      0  /* one rank a device */

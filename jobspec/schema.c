@@ -5,8 +5,7 @@
  * plug-ins of editors know: descriptions, defaults and examples are there for them.
  */
 #include "jobspec/emit.h"
-#include "jobspec/group.h"
-#include "jobspec/record.h"
+#include "jobspec/tree.h"
 
 #include <string.h>
 
@@ -220,6 +219,43 @@ static void describe(json_t *schema, const Field *field)
     g_string_free(text, TRUE);
 }
 
+static json_t *node_to_json(const TreeNode *node)
+{
+    json_t *json;
+    int64_t value;
+
+    if (node->kind == TREE_SCALAR) {
+        ScalarKind kind = node->plain ? scalar_resolve(node->text) : SCALAR_STRING;
+
+        if (kind == SCALAR_INT && scalar_parse_int(node->text, &value) == SCALAR_OK)
+            return json_integer(value);
+        if (kind == SCALAR_FLOAT)
+            return json_real(g_ascii_strtod(node->text, NULL));
+        return kind == SCALAR_BOOL ? json_boolean(*node->text == 't') : json_string(node->text);
+    }
+    json = node->kind == TREE_LIST ? json_array() : json_object();
+    for (const TreeEntry *entry = node->entries; entry; entry = entry->next) {
+        if (node->kind == TREE_LIST)
+            json_array_append_new(json, node_to_json(entry->value));
+        else
+            set(json, entry->key->text, node_to_json(entry->value));
+    }
+    return json;
+}
+
+/* The row's example as the value it is to YAML. */
+static json_t *example_of(const Field *field)
+{
+    const JobSpecLimits limits = {.file_bytes = 1000, .depth = 8, .nodes = 100};
+    Diags muted = {.muted = true};
+    g_autoptr(Tree) tree = tree_new(field->example, strlen(field->example), &limits, &muted);
+    bool whole;
+    const TreeNode *root = tree_read(tree, &whole);
+
+    g_assert(root && whole); /* the table's own text */
+    return node_to_json(root);
+}
+
 static json_t *schema_of(const Field *field)
 {
     json_t *schema = value_of(field);
@@ -228,6 +264,7 @@ static json_t *schema_of(const Field *field)
     if (!field->preset && !(field->flags & FIELD_REQUIRED) && !group)
         schema = nullable(schema);
     describe(schema, field);
+    set(schema, "examples", json_pack("[o]", example_of(field)));
     if (!group && !field->preset_note && field->type != FIELD_ANY_OF &&
         !(field->flags & FIELD_REQUIRED))
         set(schema, "default", emit_preset(field));

@@ -410,21 +410,46 @@ static bool tree_read_alias(Tree *tree, const yaml_event_t *event, const TreeNod
     return !tree->failed;
 }
 
+/* What an author can do about libyaml's commonest complaints. */
+static const char *syntax_mend(const char *problem)
+{
+    static const struct {
+        const char *problem, *mend;
+    } mends[] = {
+        {"found a tab character", "indent with spaces"},
+        {"found character that cannot start any token",
+         "indent with spaces, put '@' or '`' in quotes"},
+        {"mapping values are not allowed", "put a value that holds ': ' in quotes"},
+        {"could not find expected ':'", "write 'key: value'"},
+        {"did not find expected key", "indent the keys of a mapping alike"},
+        {"did not find expected '-' indicator", "indent the entries of a list alike"},
+        {"did not find expected ',' or", "close the bracket"},
+        {"found unexpected end of stream", "close the quotes"},
+        {"found unknown escape character", "double the backslash, or use single quotes"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(mends); i++)
+        if (g_str_has_prefix(problem, mends[i].problem))
+            return mends[i].mend;
+    return NULL;
+}
+
 static void tree_fail_syntax(Tree *tree)
 {
     const yaml_parser_t *parser = &tree->parser;
     JobSpecPosition at = {parser->problem_mark.line + 1, parser->problem_mark.column + 1, 1};
     bool context = parser->context && parser->context_mark.line != parser->problem_mark.line;
+    const char *problem = parser->problem ? parser->problem : "cannot be read";
+    const char *mend = syntax_mend(problem);
+    g_autofree char *began = context
+                                 ? g_strdup_printf(" %s that began on line %zu", parser->context,
+                                                   parser->context_mark.line + 1)
+                                 : NULL;
 
     if (parser->error == YAML_MEMORY_ERROR)
         g_error("out of memory");
-    if (context)
-        diag_add(tree->diags, DIAG_SYNTAX, &at, "YAML: %s %s that began on line %zu",
-                 parser->problem, parser->context, parser->context_mark.line + 1);
-    else
-        diag_add(tree->diags, DIAG_SYNTAX, &at, "YAML: %s%s%s",
-                 parser->problem ? parser->problem : "cannot be read", parser->context ? ", " : "",
-                 parser->context ? parser->context : "");
+    diag_add(tree->diags, DIAG_SYNTAX, &at, "YAML: %s%s%s%s%s", problem, began ? began : "",
+             mend ? " (" : "", mend ? mend : "", mend ? ")" : "");
     tree->failed = tree->ended = true;
 }
 

@@ -66,13 +66,15 @@ def subschemas(schema, path=""):
         yield from subschemas(inner.get("items", {}), f"{path}{name}[].")
 
 
-def test_every_field_is_described_and_its_default_is_valid(schema):
+def test_fields_are_described_and_their_defaults_and_examples_valid(schema):
     fields = dict(subschemas(schema))
     assert len(fields) > 60
     for path, field in fields.items():
         assert field["description"], path
         if "default" in field:
             jsonschema.Draft202012Validator(field).validate(field["default"])
+        for example in field["examples"]:
+            jsonschema.Draft202012Validator(field).validate(example)
     assert fields["limits.max_duration"]["default"] == "1d"
     assert fields["retry.on"]["default"] == ["supplier_lost", "preempted", "preflight"]
 

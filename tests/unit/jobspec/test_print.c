@@ -100,8 +100,7 @@ static void test_end_of_file(void)
 {
     assert_prints(
         "version: 1\nname: a\nrun: x\nsetup: \"abc",
-        "job.yaml:4:12: error[E101]: YAML: found unexpected end of stream, while scanning a "
-        "quoted scalar\n"
+        "job.yaml:4:12: error[E101]: YAML: found unexpected end of stream (close the quotes)\n"
         "    4 | setup: \"abc\n"
         "      |            ^\n");
     assert_prints("", "job.yaml:1:1: error[E117]: no job in this file (a job begins with 'version: "

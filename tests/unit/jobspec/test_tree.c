@@ -210,11 +210,22 @@ static void test_syntax_error_and_others(void)
         "2:1+5 E102 unknown field 'spott'; did you mean 'spot'?\n"
         "3:16+5 E105 where.green: 'maybe' is not true or false (try 'true')\n"
         "4:1+1 E101 YAML: did not find expected ',' or '}' while parsing a flow mapping that "
-        "began on line 3\n");
+        "began on line 3 (close the bracket)\n");
     assert_text("run: x\n\tname: a\n",
                 "2:1+1 E101 YAML: found a tab character that violates "
                 "indentation while scanning a plain scalar that began on line "
-                "1\n");
+                "1 (indent with spaces)\n");
+}
+
+static void test_syntax_mends(void)
+{
+    spec_assert_has("spot: @x\n", "(indent with spaces, put '@' or '`' in quotes)\n");
+    spec_assert_has("where:\n\tgreen: true\n", "(indent with spaces");
+    spec_assert_has("setup: echo a: b\n", "(put a value that holds ': ' in quotes)\n");
+    spec_assert_has("spot auto\n", "(write 'key: value')\n");
+    spec_assert_has("where:\n   green: true\n  same: site\n",
+                    "(indent the keys of a mapping alike)\n");
+    spec_assert_has("setup: \"a\\q\"\n", "(double the backslash, or use single quotes)\n");
 }
 
 /* Long tokens of every kind are read once and not again and again. */
@@ -297,6 +308,7 @@ int main(int argc, char **argv)
     g_test_add_func("/jobspec/tree/duplicate-key", test_duplicate_key);
     g_test_add_func("/jobspec/tree/features", test_features_left_out);
     g_test_add_func("/jobspec/tree/syntax-error", test_syntax_error_and_others);
+    g_test_add_func("/jobspec/tree/syntax-mends", test_syntax_mends);
     g_test_add_func("/jobspec/tree/long-tokens", test_long_tokens);
     g_test_add_func("/jobspec/tree/every-damage", test_every_damage);
     g_test_add_func("/jobspec/tree/find", test_find);
