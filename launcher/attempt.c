@@ -2,11 +2,17 @@
  *
  * The states of an attempt:
  *
- *     idle ──> setup ──> starting ──> running ──> ending ──> done
- *                │          │            │           ^
- *                ├──────────┴────────────┴> stopping ┤    asked to end: grace, then kill
- *                │          └────────────┴> failing ─┤    a rank failed: the others get
- * FAIL_GRACE_MS └───────────────────────────────────┘    killed, or could not start
+ *     idle ──> setup ──> starting ──> running ──────────> ending ──> done
+ *                │          │            ├─> stopping ──────^
+ *                │          │            └─> failing ───────┤
+ *                ├──> stopping ─────────────────────────────┤
+ *                └──────────┴───────────────────────────────┘
+ *
+ *     stopping   asked to end: signal, grace, kill
+ *     failing    a rank failed: the others get SIGTERM and FAIL_GRACE_MS
+ *     ending     killed; from `starting` at once, for there is nothing to save
+ *
+ * Every state may also go to done directly: by itself the keeper ends, or there is none yet.
  *
  * One keeper runs at a time: that of `setup`, then that of the engine. `ending` begins with
  * keeper_kill() and lasts until the keeper, and with it every process, is gone; so what "done"
@@ -35,12 +41,15 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FAIL_GRACE_MS   2000 /* of the other ranks after one has failed */
 #define ENGINE_GRACE_MS 500  /* for a rank's own failure to arrive when the engine tells of one */
-#define TAIL_BYTES      600  /* of engine.log in a message */
+#define FILES_PER_RANK  10
+#define FILES_BESIDE    100
+#define TAIL_BYTES      600 /* of engine.log in a message */
 
 #define ENGINE_LOG "engine.log"
 #define SETUP_LOG  "setup.log"
@@ -63,8 +72,7 @@ typedef enum {
 static const unsigned attempt_moves[PHASES] = {
     [PHASE_IDLE] = TO(PHASE_SETUP) | TO(PHASE_STARTING) | TO(PHASE_DONE),
     [PHASE_SETUP] = TO(PHASE_STARTING) | TO(PHASE_STOPPING) | TO(PHASE_ENDING) | TO(PHASE_DONE),
-    [PHASE_STARTING] = TO(PHASE_RUNNING) | TO(PHASE_STOPPING) | TO(PHASE_FAILING) |
-                       TO(PHASE_ENDING) | TO(PHASE_DONE),
+    [PHASE_STARTING] = TO(PHASE_RUNNING) | TO(PHASE_ENDING) | TO(PHASE_DONE),
     [PHASE_RUNNING] = TO(PHASE_STOPPING) | TO(PHASE_FAILING) | TO(PHASE_ENDING) | TO(PHASE_DONE),
     [PHASE_STOPPING] = TO(PHASE_ENDING) | TO(PHASE_DONE),
     [PHASE_FAILING] = TO(PHASE_ENDING) | TO(PHASE_DONE),
@@ -158,24 +166,31 @@ static void attempt_end(Attempt *attempt)
     keeper_kill(&attempt->keeper);
 }
 
-/* The end of a log in one line of valid UTF-8, for a message. */
+/* ": " and the end of a log in one line, for a message; "" where there is nothing to say. */
 static char *log_tail(const char *name)
 {
-    g_autofree char *text = NULL;
-    g_auto(GStrv) lines = NULL;
+    char bytes[TAIL_BYTES + 1] = "";
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
     GString *tail = g_string_new(NULL);
-    gsize size;
+    g_auto(GStrv) lines = NULL;
+    ssize_t size = 0;
 
-    if (!g_file_get_contents(name, &text, &size, NULL))
-        return g_string_free(tail, FALSE);
+    if (fd >= 0) {
+        if (lseek(fd, -TAIL_BYTES, SEEK_END) < 0)
+            lseek(fd, 0, SEEK_SET);
+        size = read(fd, bytes, TAIL_BYTES);
+        close(fd);
+    }
+    for (ssize_t i = 0; i < size; i++)
+        if (bytes[i] == '\0')
+            bytes[i] = '\n';
+    lines = g_strsplit(bytes, "\n", 0);
+    for (char **line = lines; *line; line++) {
+        g_autofree char *clean = g_strstrip(event_clean_text(*line, TAIL_BYTES));
 
-    g_autofree char *valid =
-        g_utf8_make_valid(text + (size > TAIL_BYTES ? size - TAIL_BYTES : 0), -1);
-
-    lines = g_strsplit(valid, "\n", 0);
-    for (char **line = lines; *line; line++)
-        if (*g_strstrip(*line) && strspn(*line, "-") != strlen(*line))
-            g_string_append_printf(tail, "%s%s", tail->len ? " " : ": ", *line);
+        if (strspn(clean, "-") != strlen(clean)) /* mpirun draws rules */
+            g_string_append_printf(tail, "%s%s", tail->len ? " " : ": ", clean);
+    }
     return g_string_free(tail, FALSE);
 }
 
@@ -196,15 +211,20 @@ static void attempt_request_end(Attempt *attempt, Phase phase, int signal, int64
 
     attempt_move(attempt, phase);
     attempt_set_timer(attempt, TIMER_GRACE, grace_ms, grace_over);
-    if (setup)
-        proc_request_end(attempt->keeper.pid, 0);
-    else
+    if (setup) {
+        g_autoptr(ProcTable) table = proc_table_new();
+
+        proc_request_end(table, attempt->keeper.pid, 0);
+    } else {
         rank_watch_request_end(attempt->ranks, signal);
+    }
 }
 
 static void attempt_fail(Attempt *attempt)
 {
-    if (attempt->phase == PHASE_STARTING || attempt->phase == PHASE_RUNNING)
+    if (attempt->phase == PHASE_STARTING)
+        attempt_end(attempt); /* as in attempt_stop() */
+    else if (attempt->phase == PHASE_RUNNING)
         attempt_request_end(attempt, PHASE_FAILING, 0, FAIL_GRACE_MS);
 }
 
@@ -232,8 +252,9 @@ void attempt_stop(Attempt *attempt, AttemptStop stop)
         return;
     event_out_send(attempt->out,
                    json_pack("{s:s, s:s}", "event", "stopping", "reason", reasons[stop]));
-    if (attempt->phase == PHASE_STARTING && attempt->started < attempt->world_size)
-        attempt_end(attempt); /* nothing worth a checkpoint, and the rest would miss the signal */
+    if (attempt->phase == PHASE_STARTING)
+        attempt_end(
+            attempt); /* there is nothing to save, and the late ones would miss the signal */
     else
         attempt_request_end(attempt, PHASE_STOPPING, attempt->plan->checkpoint_signal,
                             attempt->plan->grace_ms);
@@ -249,8 +270,6 @@ static void on_rank_started(int rank, pid_t pid, void *user_data)
         event_out_send(attempt->out, json_pack("{s:s}", "event", "started"));
     event_out_send(attempt->out, json_pack("{s:s, s:i, s:I}", "event", "rank_started", "rank", rank,
                                            "pid", (json_int_t)pid));
-    if (attempt->phase == PHASE_FAILING) /* it was not there yet when the others were asked */
-        rank_watch_request_end(attempt->ranks, 0);
     if (attempt->started < attempt->world_size || attempt->phase != PHASE_STARTING)
         return;
     attempt_clear_timer(attempt, TIMER_START);
@@ -380,6 +399,26 @@ static bool attempt_run_engine(Attempt *attempt, GError **error)
     return attempt->ranks && attempt_run(attempt, command, ENGINE_LOG, error);
 }
 
+/* A rank costs descriptors here (socket, pipe) and in mpirun, which inherits the limit. */
+static bool attempt_raise_files(const Attempt *attempt, GError **error)
+{
+    struct rlimit files;
+    rlim_t need = (rlim_t)attempt->world_size * FILES_PER_RANK + FILES_BESIDE;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= need)
+        return true;
+    if (files.rlim_max >= need) {
+        files.rlim_cur = need;
+        if (setrlimit(RLIMIT_NOFILE, &files) == 0)
+            return true;
+    }
+    g_set_error(error, LAUNCHER_ERROR, LAUNCHER_ERROR_SYSTEM,
+                "%d ranks need %" G_GUINT64_FORMAT " open files (try 'ulimit -Hn %" G_GUINT64_FORMAT
+                "' as root)",
+                attempt->world_size, (guint64)need, (guint64)need);
+    return false;
+}
+
 static void attempt_give_up(Attempt *attempt, const GError *error)
 {
     attempt_settle(attempt, "start", 1, "%s", error->message);
@@ -494,7 +533,7 @@ void attempt_begin(Attempt *attempt)
                     plan->attempt_dir, g_strerror(errno));
     attempt_set_timer(attempt, TIMER_START, plan->start_within_ms, on_start_too_late);
     attempt_set_timer(attempt, TIMER_DURATION, plan->max_duration_ms, on_max_duration);
-    if (error || !attempt_write_plan(attempt, &error) ||
+    if (error || !attempt_raise_files(attempt, &error) || !attempt_write_plan(attempt, &error) ||
         !(plan->setup ? attempt_run_setup(attempt, &error) : attempt_run_engine(attempt, &error)))
         attempt_give_up(attempt, error);
 }

@@ -55,6 +55,21 @@ static gboolean event_out_ready(int fd, GIOCondition condition, void *user_data)
     return G_SOURCE_REMOVE;
 }
 
+char *event_clean_text(const char *text, size_t size_max)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    GString *clean = g_string_new(NULL);
+
+    for (const char *at = valid; *at; at += g_utf8_skip[(guchar)*at]) {
+        gunichar c = g_utf8_get_char(at);
+
+        if (clean->len + (guchar)g_utf8_skip[(guchar)*at] > size_max)
+            break;
+        g_string_append_unichar(clean, g_unichar_iscntrl(c) ? ' ' : c);
+    }
+    return g_string_free(clean, FALSE);
+}
+
 static int64_t clock_ms(clockid_t clock)
 {
     struct timespec now;
@@ -72,6 +87,7 @@ static bool event_is_report(const json_t *event)
 
 void event_out_send(EventOut *out, json_t *event)
 {
+    g_assert(event); /* json_pack takes no text that is not UTF-8; all of ours is */
     if (!out->broken && !(out->queue->len > EVENT_OUT_SOFT_MAX && event_is_report(event))) {
         json_object_set_new(event, "at_ms", json_integer(clock_ms(CLOCK_REALTIME)));
         json_object_set_new(event, "mono_ms", json_integer(clock_ms(CLOCK_BOOTTIME)));

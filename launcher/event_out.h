@@ -20,4 +20,8 @@ void event_out_send(EventOut *out, json_t *event);
 void event_out_drain(EventOut *out);
 void event_out_free(EventOut *out);
 
+/* `text`, any bytes, as at most `size_max` bytes of UTF-8 that no terminal obeys: control
+ * characters are spaces. */
+char *event_clean_text(const char *text, size_t size_max);
+
 #endif

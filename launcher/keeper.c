@@ -159,7 +159,8 @@ static void keeper_kill_below(KeeperMode mode)
         if (mode != KEEPER_SUBREAPER) {
             kill(-1, SIGKILL); /* of the namespace, all but init */
         } else {
-            g_autoptr(GArray) pids = proc_list_descendants(getpid());
+            g_autoptr(ProcTable) table = proc_table_new();
+            g_autoptr(GArray) pids = proc_list_descendants(table, getpid());
 
             for (guint i = 0; i < pids->len; i++)
                 kill(g_array_index(pids, pid_t, i), SIGKILL);

@@ -19,9 +19,11 @@
  *   {"event":"note","rank":0,"text":"resumed from step 20"}
  *   {"event":"stopping","reason":"requested" | "deadline"}
  *   {"event":"rank_exit","rank":0,"code":0,"signal":0}
- *   {"event":"done","reason":"succeeded" | "failed" | "requested" | "deadline" | "setup" | "start"
- *                   | "killed", "code":0, "message":"..."}      always the last; nothing runs any
- * more
+ *   {"event":"done","reason":"succeeded","code":0,"message":"..."}
+ *
+ * "done" is always the last: nothing runs any more. Its reason is one of "succeeded", "failed",
+ * "requested", "deadline", "setup", "start" and "killed". Its code is that of the rank (or of
+ * setup) which brought the end about, else of the first rank that did not end with 0; 128 + signal.
  *
  * Every event also has "at_ms" (wall clock) and "mono_ms" (CLOCK_BOOTTIME).
  */

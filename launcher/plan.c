@@ -349,6 +349,24 @@ static int input_check(const PlanInput *input, GError **error)
     return islands;
 }
 
+/* A plan is JSON on its way, which has no other text. */
+static bool paths_check(const PlanInput *input, GError **error)
+{
+    const char *const paths[] = {input->workdir, input->job_dir, input->attempt_dir,
+                                 input->path_prefix};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(paths); i++) {
+        if (!paths[i] || g_utf8_validate(paths[i], -1, NULL))
+            continue;
+        g_autofree char *shown = g_utf8_make_valid(paths[i], -1);
+
+        g_set_error(error, LAUNCHER_ERROR, LAUNCHER_ERROR_PLAN,
+                    "the name of '%s' is not UTF-8 (rename the folder)", shown);
+        return false;
+    }
+    return true;
+}
+
 static char *checkpoint_dir_build(const PlanInput *input, GError **error)
 {
     const char *path = input->spec->checkpoint.path;
@@ -372,7 +390,7 @@ Plan *plan_build(const PlanInput *input, GError **error)
     g_autofree char *checkpoint_dir = NULL;
     int islands = input_check(input, error);
 
-    if (islands == 0 || !env_check_names(spec, error))
+    if (islands == 0 || !paths_check(input, error) || !env_check_names(spec, error))
         return NULL;
     checkpoint_dir = checkpoint_dir_build(input, error);
     if (!checkpoint_dir)

@@ -10,6 +10,10 @@ typedef struct {
     pid_t parent;
 } ProcEntry;
 
+struct ProcTable {
+    GArray *entries; /* ProcEntry */
+};
+
 /* proc(5): "PID (COMM) STATE PPID ...", where COMM may hold anything, even ")". */
 static bool proc_read_parent(const char *pid, pid_t *parent)
 {
@@ -27,12 +31,13 @@ static bool proc_read_parent(const char *pid, pid_t *parent)
     return true;
 }
 
-static GArray *proc_list_all(void)
+ProcTable *proc_table_new(void)
 {
-    GArray *all = g_array_new(FALSE, FALSE, sizeof(ProcEntry));
+    ProcTable *table = g_new(ProcTable, 1);
     g_autoptr(GDir) dir = g_dir_open("/proc", 0, NULL);
     const char *name;
 
+    table->entries = g_array_new(FALSE, FALSE, sizeof(ProcEntry));
     while (dir && (name = g_dir_read_name(dir))) {
         ProcEntry entry;
         gint64 pid;
@@ -41,14 +46,22 @@ static GArray *proc_list_all(void)
             !proc_read_parent(name, &entry.parent))
             continue;
         entry.pid = (pid_t)pid;
-        g_array_append_val(all, entry);
+        g_array_append_val(table->entries, entry);
     }
-    return all;
+    return table;
 }
 
-GArray *proc_list_descendants(pid_t ancestor)
+void proc_table_free(ProcTable *table)
 {
-    g_autoptr(GArray) all = proc_list_all();
+    if (!table)
+        return;
+    g_array_unref(table->entries);
+    g_free(table);
+}
+
+GArray *proc_list_descendants(const ProcTable *table, pid_t ancestor)
+{
+    const GArray *all = table->entries;
     g_autoptr(GHashTable) inside = g_hash_table_new(NULL, NULL);
     GArray *found = g_array_new(FALSE, FALSE, sizeof(pid_t));
     guint before;
@@ -104,9 +117,9 @@ static guint proc_signal_handlers(const GArray *pids, int signal)
     return count;
 }
 
-void proc_request_end(pid_t ancestor, int signal)
+void proc_request_end(const ProcTable *table, pid_t ancestor, int signal)
 {
-    g_autoptr(GArray) pids = proc_list_descendants(ancestor);
+    g_autoptr(GArray) pids = proc_list_descendants(table, ancestor);
 
     if (signal && proc_signal_handlers(pids, signal) > 0)
         return;

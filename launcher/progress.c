@@ -10,6 +10,8 @@
  */
 #include "launcher/progress.h"
 
+#include "launcher/event_out.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -71,21 +73,12 @@ struct ProgressReader {
 
 /* ---- one line ---- */
 
-/* A copy fit for a terminal: control characters are spaces, what is too long is cut. */
 static json_t *member_read_text(const json_t *value)
 {
     const char *text = json_string_value(value);
-    g_autoptr(GString) clean = g_string_new(NULL);
+    g_autofree char *clean = text ? event_clean_text(text, PROGRESS_TEXT_MAX) : NULL;
 
-    if (!text)
-        return NULL;
-    for (const char *at = text; *at && clean->len < PROGRESS_TEXT_MAX;
-         at += g_utf8_skip[(guchar)*at]) {
-        gunichar c = g_utf8_get_char(at);
-
-        g_string_append_unichar(clean, g_unichar_iscntrl(c) ? ' ' : c);
-    }
-    return json_string(clean->str);
+    return clean ? json_string(clean) : NULL;
 }
 
 static json_t *member_read_path(const json_t *value)

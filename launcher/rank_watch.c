@@ -335,9 +335,11 @@ RankWatch *rank_watch_new(int ranks, const RankWatchFuncs *funcs, void *user_dat
 
 void rank_watch_request_end(const RankWatch *watch, int signal)
 {
+    g_autoptr(ProcTable) table = proc_table_new();
+
     for (int i = 0; i < watch->ranks_count; i++)
         if (watch->ranks[i].state == RANK_RUNNING)
-            proc_request_end(watch->ranks[i].shim, signal);
+            proc_request_end(table, watch->ranks[i].shim, signal);
 }
 
 void rank_watch_finish(RankWatch *watch)

@@ -298,12 +298,14 @@ static void test_setup_fails(void)
 {
     g_autoptr(Run) run = run_new("touch ran", 1, 1);
 
-    plan_set(&run->plan->setup, "echo no such compiler; exit 3");
+    plan_set(&run->plan->setup, "head -c 3000000 /dev/zero; echo; printf 'a\\033[31m\\377b\\n'; "
+                                "echo no such compiler; exit 3");
     run_start(run);
     const json_t *done = run_wait(run, NULL);
 
     assert_done(done, "setup", 3);
     assert_message(done, "no such compiler");
+    g_assert_null(strchr(run_string(done, "message"), '\033'));
     g_assert_cmpint(run_integer(run_find(run, "setup_done", 0), "status"), ==, 3);
     g_assert_null(run_find(run, "started", 0));
     g_assert_null(run_read(run, "ran"));

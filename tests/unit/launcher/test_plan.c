@@ -223,6 +223,9 @@ static void test_refused(void)
     g_ptr_array_set_size(spec->envs, 0);
     spec_add_env(spec, "A=B", "1");
     expect_refused(&input, "envs.A=B");
+    g_ptr_array_set_size(spec->envs, 0);
+    input.workdir = "/home/\xff";
+    expect_refused(&input, "is not UTF-8");
     node_drop(node);
 }
 

@@ -170,7 +170,8 @@ static void kill_keeper(const Tree *tree)
 /* As `pkill -9 drover` would: everything that carries the program's name (comm). */
 static void kill_by_name(const Tree *tree)
 {
-    g_autoptr(GArray) pids = proc_list_descendants(tree->runner);
+    g_autoptr(ProcTable) table = proc_table_new();
+    g_autoptr(GArray) pids = proc_list_descendants(table, tree->runner);
     g_autofree char *own = NULL;
     guint killed = 0;
 
