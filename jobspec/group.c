@@ -121,7 +121,7 @@ bool group_read(ValueReader *reader, const Field *group, const TreeNode *node, v
     return good;
 }
 
-/* One alternative: the fields beside any_of, then its own. */
+/* One alternative: the fields beside any_of, unless they are wrong (NULL), then its own. */
 static bool alternative_read(ValueReader *reader, const Field *group, const TreeNode *common,
                              const TreeNode *node, JobSpecResources *record)
 {
@@ -136,7 +136,8 @@ static bool alternative_read(ValueReader *reader, const Field *group, const Tree
         return false;
     }
     reader->diags->muted = true;
-    children_read(reader, group, common, record, FIELD_ANY_OF);
+    if (common)
+        children_read(reader, group, common, record, FIELD_ANY_OF);
     reader->diags->muted = was_muted;
     return children_read(reader, group, node, record, FIELD_TYPES);
 }
@@ -186,7 +187,7 @@ bool group_read_resources(ValueReader *reader, const Field *field, const TreeNod
     good = children_read(reader, field, node, g_ptr_array_index(list, 0), FIELD_ANY_OF);
     alternatives = tree_find(node, "any_of");
     if (alternatives)
-        good &= alternatives_read(reader, field, node, alternatives, list);
+        good &= alternatives_read(reader, field, good ? node : NULL, alternatives, list);
     return good;
 }
 

@@ -4,8 +4,8 @@
  * matrix. Only the first one speaks: the others repeat it with other values, and whatever is wrong
  * with them was wrong with it. Last, the documents are checked against each other.
  *
- * What one file may cost is bounded by JobSpecLimits, and the text of all its jobs together by
- * TEXT_BYTES_MAX: a matrix multiplies the texts of its document.
+ * What one file may cost is bounded by JobSpecLimits, and what all its jobs are kept in by
+ * JOBS_BYTES_MAX: a matrix multiplies the texts and lists of its document.
  */
 #include "jobspec/jobspec.h"
 #include "jobspec/check.h"
@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TEXT_BYTES_MAX   ((size_t)64 << 20)
+#define JOBS_BYTES_MAX   ((size_t)64 << 20)
 #define STORED_BYTES_MAX ((size_t)16 << 20)
 #define NAME_BYTES_MAX   63
 #define DOCUMENT_PATH    "" /* in JobSpec.set_fields: where the document starts */
@@ -32,7 +32,7 @@ typedef struct {
     ValueReader reader;
     GPtrArray *documents; /* Document * */
     size_t jobs_left;
-    size_t text_left;
+    size_t bytes_left;
 } Parse;
 
 GQuark jobspec_domain(void)
@@ -248,12 +248,12 @@ static JobSpecFile *file_parse(const char *name, const char *data, size_t size,
     parse.diags = (Diags){.file = parse.file, .limit = parse.limits.diagnostics};
     parse.documents = g_ptr_array_new_with_free_func((GDestroyNotify)depend_free_document);
     parse.jobs_left = parse.limits.jobs;
-    parse.text_left = TEXT_BYTES_MAX;
+    parse.bytes_left = JOBS_BYTES_MAX;
     parse.reader = (ValueReader){.diags = &parse.diags,
                                  .patterns = value_patterns_new(),
                                  .source = data,
                                  .source_size = size,
-                                 .text_left = &parse.text_left};
+                                 .bytes_left = &parse.bytes_left};
     documents_read(&parse, data, size);
     if (!alone)
         depend_resolve(parse.documents, parse.limits.nodes, &parse.diags);

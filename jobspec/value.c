@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define ENTRY_BYTES 64 /* around a text: allocations and pointers */
+
 #define FAIL(reader, code, node, ...) \
     (diag_add((reader)->diags, code, &(node)->position, __VA_ARGS__), false)
 
@@ -239,6 +241,19 @@ static JobSpecPosition reference_position(const ValueReader *reader, const TreeN
     return node->position;
 }
 
+/* Takes what one entry or text of a job is kept in off the file's share of memory. */
+static bool spend(ValueReader *reader, const Field *field, const TreeNode *node, size_t size)
+{
+    if (!reader->bytes_left)
+        return true;
+    size += ENTRY_BYTES;
+    if (size > *reader->bytes_left)
+        return FAIL(reader, DIAG_LIMIT, node, "%s: the jobs of the file take too much memory",
+                    field->path);
+    *reader->bytes_left -= size;
+    return true;
+}
+
 /* The text of a node as the job keeps it; NULL with a diagnostic. */
 static char *text_read(ValueReader *reader, const Field *field, const TreeNode *node)
 {
@@ -265,14 +280,8 @@ static char *text_read(ValueReader *reader, const Field *field, const TreeNode *
     } else {
         text = g_strdup(node->text);
     }
-    if (reader->text_left) {
-        if (strlen(text) > *reader->text_left) {
-            diag_add(reader->diags, DIAG_LIMIT, &node->position,
-                     "%s: the jobs of the file take too much memory", field->path);
-            return NULL;
-        }
-        *reader->text_left -= strlen(text);
-    }
+    if (!spend(reader, field, node, strlen(text)))
+        return NULL;
     return g_steal_pointer(&text);
 }
 
@@ -446,7 +455,8 @@ static bool read_words(ValueReader *reader, const Field *field, const TreeNode *
         text = field->flags & FIELD_LOWER ? g_ascii_strdown(entry->value->text, -1)
                                           : g_strdup(entry->value->text);
         if (!check_country(reader, field, entry->value, text) ||
-            !check_fresh(reader, field, entry->value, seen, text))
+            !check_fresh(reader, field, entry->value, seen, text) ||
+            !spend(reader, field, entry->value, strlen(text)))
             good = false;
         else
             g_ptr_array_add(words, g_steal_pointer(&text));
@@ -500,7 +510,8 @@ static bool read_ports(ValueReader *reader, const Field *field, const TreeNode *
             continue;
         }
         text = scalar_format_quantity(port, SCALAR_COUNT);
-        good &= check_fresh(reader, field, entry->value, seen, text);
+        good &= check_fresh(reader, field, entry->value, seen, text) &&
+                spend(reader, field, entry->value, sizeof port);
         g_array_append_val(ports, port);
     }
     if (!good)
@@ -585,7 +596,7 @@ static bool accelerator_add(ValueReader *reader, const Field *field, const TreeN
     g_autofree char *reason = NULL, *quoted = NULL;
     JobSpecAccelerator *accelerator;
 
-    if (!check_string(reader, field, node))
+    if (!check_string(reader, field, node) || !spend(reader, field, node, strlen(node->text)))
         return false;
     accelerator = accelerator_parse(node->text, &reason);
     if (accelerator) {

@@ -19,7 +19,7 @@ typedef struct {
     Matrix *matrix;        /* NULL: none */
     bool matrix_broken;    /* there is one, but with errors: references are left alone */
     size_t combination;    /* of the matrix */
-    size_t *text_left;     /* bytes of text that may still be kept; NULL: no limit */
+    size_t *bytes_left;    /* that the jobs of the file may still be kept in; NULL: no limit */
     GHashTable *positions; /* gets JobSpec.set_fields; NULL: not wanted */
     GHashTable *failed;    /* gets the paths of fields with errors; NULL: not wanted */
 } ValueReader;

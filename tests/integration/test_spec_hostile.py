@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that mean harm, through the command as a user runs it: exit status 2, a clear error first, soon
-and in little memory. The time limit is the processor's, not the wall's."""
+"""Files that mean harm, through the command as a user runs it: exit status 2, a clear error first,
+soon and in little memory. The time limit is the processor's, not the wall's."""
 import os
 import resource
 import subprocess
@@ -38,6 +38,14 @@ FILES = {
     "a matrix of large texts": ("version: 1\nname: a\nrun: ${{ matrix.x }}\nmatrix: {x: 1..1000}\n"
                                 "envs: {" + ", ".join(f"A{i}: {'z' * 90_000}" for i in range(11))
                                 + "}\n", "E109"),
+    "a matrix of large lists": ("version: 1\nname: a\nrun: ${{ matrix.x }}\nmatrix: {x: 1..1000}\n"
+                                "resources: {num_nodes: 64, any_of: [" + ", ".join(
+                                    ["{accelerators: [" + ", ".join(["H100"] * 60) + "]}"] * 64)
+                                + "]}\nsecrets: [" + ", ".join(f"S{i}" for i in range(1000))
+                                + "]\nports: [" + ", ".join(f"{i}" for i in range(1, 1000))
+                                + "]\n", "E109"),
+    "keys beside many alternatives": (HEAD + "resources:\n  any_of: [" + "{cpus: 1}, " * 64 + "]\n"
+                                      + "".join(f"  x{i}: 1\n" for i in range(40_000)), "E102"),
     "nothing": (b"", "E117"),
     "random bytes": (bytes((i * 7919 + i // 251) % 256 for i in range(1_000_000)), "E110"),
 }
