@@ -295,7 +295,8 @@ char *view_format_plain(const ViewJob *view)
     int64_t eta = course_get_eta_ms(course, view->now_ms);
     g_autofree char *loss = format_loss(course->loss), *val = format_loss(course->val_loss);
     g_autofree char *rate = format_count(course->tokens_per_s), *left = format_duration(eta);
-    g_autofree char *shares = view_format_shares(course);
+    bool ended = job_state_is_ended(view->job->state);
+    g_autofree char *shares = ended ? NULL : view_format_shares(course);
     GString *text = g_string_new(NULL);
 
     if (course->steps > 0)
@@ -311,7 +312,7 @@ char *view_format_plain(const ViewJob *view)
         plain_append(text, "%s tok/s", rate);
     if (shares)
         plain_append(text, "%s", shares);
-    if (eta >= 0 && course->step < course->steps)
+    if (eta >= 0 && !ended)
         plain_append(text, "ETA %s", left);
     if (view->cost)
         plain_append(text, "%s", view->cost);

@@ -29,7 +29,8 @@ void view_append_job(GPtrArray *lines, const ViewJob *view, const ViewStyle *sty
 #define VIEW_LINES 4
 /* "rank 0 60 %  1 40 %"; NULL where no share is known, or one rank has it all. */
 char *view_format_shares(const Course *course);
-/* One plain line: "step 410/1000 (41 %), loss 2.4132, ...", "" where nothing is known. */
+/* One plain line: "step 410/1000 (41 %), loss 2.4132, ...", "" where nothing is known. Of a job
+ * that has ended: without shares and time left. */
 char *view_format_plain(const ViewJob *view);
 
 #endif

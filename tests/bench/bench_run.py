@@ -93,8 +93,8 @@ def main(rounds):
         ratio = statistics.median(walls[1]) / statistics.median(walls[0])
         print(f"ratio of the medians: {ratio:.3f} (goal: at most 1.10)")
         first = [statistics.median(values) for values in firsts]
-        print(f"first process: {first[0]:.0f} ms after the start of mpirun, {first[1]:.0f} ms after "
-              f"'accepted' with drover, difference {first[1] - first[0]:.0f} ms (goal: at most 25)")
+        print(f"first process: {first[0]:.0f} ms after the start of mpirun, {first[1]:.0f} ms after"
+              f" 'accepted' with drover, difference {first[1] - first[0]:.0f} ms (goal: at most 25)")
 
 
 if __name__ == "__main__":
