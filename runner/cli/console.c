@@ -248,11 +248,12 @@ static void note_say(Console *console, const json_t *event)
 
 static void event_print_json(Console *console, const Shown *shown, const json_t *event)
 {
-    bool progress = strcmp(json_string_value(json_object_get(event, "event")), "progress") == 0;
+    static const char *const many[] = {"progress", "checkpoint", "note", NULL};
+    const char *type = json_string_value(json_object_get(event, "event"));
     json_t *json;
 
-    if (progress && !screen_is_ready(console->screen))
-        return; /* a slow reader misses progress, no other event */
+    if (!screen_is_ready(console->screen) && g_strv_contains(many, type))
+        return; /* a reader that stands still misses what may come without end */
     json = json_deep_copy(event);
     json_object_set_new(json, "job", json_integer(shown->job->id.value));
     json_object_set_new(json, "attempt", json_integer(shown->job->attempts));

@@ -31,12 +31,12 @@ static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 struct Screen {
     bool live;
     bool colour;
-    bool shared; /* output and frame are on one terminal */
-    bool out_dead, frame_dead;
-    GString *out;   /* output not yet written */
-    GString *above; /* drover's own lines, to go above the frame */
-    GString *frame; /* as last drawn */
-    GString *write; /* scratch */
+    bool shared;               /* output and frame are on one terminal */
+    bool out_dead, frame_dead; /* nobody reads it any more */
+    GString *out;              /* output not yet written */
+    GString *above;            /* drover's own lines, to go above the frame */
+    GString *frame;            /* as last drawn */
+    GString *write;            /* scratch */
 };
 
 static void terminal_restore(void)
@@ -196,22 +196,19 @@ static bool fd_write(int fd, const char *data, size_t length)
     return true;
 }
 
-/* Output that goes elsewhere than the frame: as much as its reader takes now. */
-static void out_pump(Screen *screen, bool wait)
+/* As much of `text` as the reader of `fd` takes now, or with `wait` all of it; the rest stays. */
+static void text_pump(int fd, GString *text, bool *dead, bool wait)
 {
     size_t done = 0;
 
-    while (!screen->out_dead && done < screen->out->len &&
-           (wait || fd_is_writable(STDOUT_FILENO))) {
-        size_t length = MIN(screen->out->len - done, PIPE_BYTES);
+    while (!*dead && done < text->len && (wait || fd_is_writable(fd))) {
+        size_t length = MIN(text->len - done, PIPE_BYTES);
 
-        if (!fd_write(STDOUT_FILENO, screen->out->str + done, length))
-            screen->out_dead = true;
+        if (!fd_write(fd, text->str + done, length))
+            *dead = true;
         done += length;
     }
-    if (screen->out_dead)
-        done = screen->out->len;
-    g_string_erase(screen->out, 0, (gssize)done);
+    g_string_erase(text, 0, *dead ? -1 : (gssize)done);
 }
 
 /* Newlines alone do not return the carriage where a program has made the terminal raw. */
@@ -263,26 +260,22 @@ static void frame_show(Screen *screen, const GPtrArray *lines, bool wait)
         screen->frame_dead = true;
 }
 
+static void all_show(Screen *screen, const GPtrArray *lines, bool wait)
+{
+    if (!screen_is_shared(screen))
+        text_pump(STDOUT_FILENO, screen->out, &screen->out_dead, wait);
+    if (screen->live)
+        frame_show(screen, lines, wait);
+    else
+        text_pump(STDERR_FILENO, screen->above, &screen->frame_dead, wait);
+}
+
 void screen_show(Screen *screen, const GPtrArray *lines)
 {
-    if (screen->live) {
-        if (!screen->shared)
-            out_pump(screen, false);
-        frame_show(screen, lines, false);
-        return;
-    }
-    out_pump(screen, false);
-    if (screen->above->len)
-        fd_write(STDERR_FILENO, screen->above->str, screen->above->len);
-    g_string_truncate(screen->above, 0);
+    all_show(screen, lines, false);
 }
 
 void screen_drain(Screen *screen)
 {
-    if (screen->live && screen->shared) {
-        frame_show(screen, NULL, true);
-        return;
-    }
-    out_pump(screen, true);
-    screen_show(screen, NULL);
+    all_show(screen, NULL, true);
 }
