@@ -252,12 +252,16 @@ static bool set_durable(Db *db, bool durable, GError **error)
 DbTx *db_begin(Db *db, bool durable, GError **error)
 {
     bool nested = db->depth > 0;
-    DbTx *tx;
+    DbTx *tx = NULL;
 
     if (!nested && !set_durable(db, durable, error))
         return NULL;
-    if (!db_run(db, nested ? "SAVEPOINT nested" : "BEGIN IMMEDIATE", error))
+    if (!db_run(db, nested ? "SAVEPOINT nested" : "BEGIN IMMEDIATE", error)) {
+        /* It may have failed with the transaction already open. */
+        if (!nested && !sqlite3_get_autocommit(db->handle))
+            sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
         return NULL;
+    }
     db->depth++;
     tx = g_new0(DbTx, 1);
     tx->db = db;

@@ -5,6 +5,8 @@
  * serves all that follow.
  *
  *   started running setup stopping   the event
+ *   setup_if_due                     setup and setup_done:0 where the plan has a setup
+ *   raw=JSON                         the line as it is
  *   setup_done:N progress:N checkpoint:N note:N   the event with N; progress: one for each step to
  * N sleep:MS wait                    until the time is over; for ever deaf from here on "stop" is
  * not heard, only "kill" done:REASON[:CODE]               the last event, and the end die the end
@@ -82,7 +84,20 @@ static void wait_until(int64_t until, bool deaf)
     }
 }
 
-static void play(const char *word, bool *deaf)
+typedef struct {
+    bool deaf;
+    bool setup_due;
+} Fake;
+
+static void play_setup(const Fake *fake)
+{
+    if (!fake->setup_due)
+        return;
+    tell(json_pack("{s:s}", "event", "setup"));
+    tell(json_pack("{s:s, s:i}", "event", "setup_done", "status", 0));
+}
+
+static void play(const char *word, Fake *fake)
 {
     g_auto(GStrv) part = g_strsplit(word, ":", 3);
     const char *name = part[0];
@@ -90,14 +105,19 @@ static void play(const char *word, bool *deaf)
 
     if (!name || !*name)
         return;
-    if (g_str_equal(name, "die"))
+    if (g_str_has_prefix(word, "raw=")) {
+        puts(word + 4);
+        fflush(stdout);
+    } else if (g_str_equal(name, "setup_if_due")) {
+        play_setup(fake);
+    } else if (g_str_equal(name, "die"))
         _exit(1);
     else if (g_str_equal(name, "deaf"))
-        *deaf = true;
+        fake->deaf = true;
     else if (g_str_equal(name, "sleep"))
-        wait_until(mono_ms() + number, *deaf);
+        wait_until(mono_ms() + number, fake->deaf);
     else if (g_str_equal(name, "wait"))
-        wait_until(INT64_MAX, *deaf);
+        wait_until(INT64_MAX, fake->deaf);
     else if (g_str_equal(name, "done"))
         tell_done(part[1], part[2] ? atoi(part[2]) : 0);
     else if (g_str_equal(name, "progress"))
@@ -127,12 +147,12 @@ int main(int argc, char **argv)
     int attempt = (int)json_integer_value(json_object_get(plan, "attempt"));
     int last = (int)g_strv_length(parts) - 1;
     g_auto(GStrv) words = g_strsplit(parts[MIN(attempt - 1, last)], " ", -1);
-    bool deaf = false;
+    Fake fake = {.setup_due = json_is_string(json_object_get(plan, "setup"))};
 
     json_decref(plan);
     if (argc != 2 || strcmp(argv[1], "launch") != 0)
         return 2;
     for (char **word = words; *word; word++)
-        play(*word, &deaf);
+        play(*word, &fake);
     return 0;
 }

@@ -274,6 +274,67 @@ static void test_reports_are_thinned(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(count_events(fixture, first, "progress"), <=, 20);
 }
 
+static void test_setup_runs_once(Fixture *fixture, gconstpointer data)
+{
+    (void)data;
+    run_one(
+        fixture,
+        "setup_if_due started running done:failed:3|setup_if_due started running done:succeeded",
+        "setup: make\n" RETRY);
+    assert_ended(fixture, JOB_SUCCEEDED, NULL, NULL);
+    g_assert_cmpuint(count_events(fixture, first, "attempt"), ==, 2);
+    g_assert_cmpuint(count_events(fixture, first, "setup"), ==, 1);
+}
+
+/* A setup that fails is not taken for done. */
+static void test_setup_fails(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(Job) job = NULL;
+
+    (void)data;
+    run_one(fixture, "setup setup_done:2 done:setup:2", "setup: make\n");
+    assert_ended(fixture, JOB_FAILED, "setup", "setup failed");
+    job = the_job(fixture);
+    g_assert_false(job->setup_done);
+    g_assert_cmpint(job->exit_code, ==, 2);
+    g_assert_cmpint(used_ms(fixture, first), ==, 0);
+}
+
+/* Whatever a launcher says, time and state stay sane. */
+static void test_odd_events(Fixture *fixture, gconstpointer data)
+{
+    gint64 begin = g_get_monotonic_time();
+    g_autoptr(Job) job = NULL;
+
+    (void)data;
+    run_one(
+        fixture,
+        "raw={\"event\":\"succeeded\"} raw={\"event\":\"attempt\"} raw={\"event\":7} raw=[1] "
+        "raw={\"event\":\"interrupted\"} raw=nonsense raw= raw={} "
+        "raw={\"event\":\"started\",\"mono_ms\":-5,\"at_ms\":\"x\"} "
+        "raw={\"event\":\"started\",\"mono_ms\":9000000000000000000} "
+        "raw={\"event\":\"progress\"} raw={\"event\":\"progress\",\"step\":1e308,\"rank\":\"x\"} "
+        "raw={\"event\":\"progress\",\"step\":4,\"rank\":-1,\"share\":{},\"loss\":[]} "
+        "raw={\"event\":\"checkpoint\",\"step\":null} raw={\"event\":\"note\",\"text\":5} "
+        "running running raw={\"event\":\"rank_exit\"} "
+        "raw={\"event\":\"done\",\"reason\":\"succeeded\",\"mono_ms\":9000000000000000000}",
+        "");
+    assert_ended(fixture, JOB_SUCCEEDED, NULL, NULL);
+    g_assert_cmpint(used_ms(fixture, first), <=, (g_get_monotonic_time() - begin) / 1000 + 1);
+    job = the_job(fixture);
+    g_assert_cmpint(job->step, ==, 4);
+    g_assert_cmpint(job->attempts, ==, 1);
+}
+
+/* "done" without a reason, or with one nobody knows, is a launcher that is lost. */
+static void test_unknown_end(Fixture *fixture, gconstpointer data)
+{
+    (void)data;
+    run_one(fixture, "started running raw={\"event\":\"done\"}|started running done:eaten",
+            "retry: {on: [supplier_lost], max: 1, backoff: 10ms..10ms}\n");
+    assert_ended(fixture, JOB_FAILED, "supplier_lost", "after 1 of 1 retries");
+}
+
 static void test_fails(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(Job) job = NULL;
@@ -749,6 +810,10 @@ int main(int argc, char **argv)
         {"succeeds", test_succeeds},
         {"setup-is-free", test_setup_is_free},
         {"reports-are-thinned", test_reports_are_thinned},
+        {"setup-runs-once", test_setup_runs_once},
+        {"setup-fails", test_setup_fails},
+        {"odd-events", test_odd_events},
+        {"unknown-end", test_unknown_end},
         {"fails", test_fails},
         {"retries", test_retries},
         {"retries-end", test_retries_end},

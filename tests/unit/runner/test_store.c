@@ -541,6 +541,117 @@ static void test_disk_full(Fixture *fixture, gconstpointer data)
     fixture_append(fixture->store, id, 0, "waiting", "{\"reason\":\"r\"}");
 }
 
+/* ---- every write, stopped at each of its instructions ---- */
+
+typedef struct {
+    int countdown; /* < 0: never */
+} Fuse;
+
+static int on_instruction(void *data)
+{
+    Fuse *fuse = data;
+
+    return fuse->countdown >= 0 && fuse->countdown-- == 0;
+}
+
+typedef struct {
+    const char *name;
+    bool (*write)(Store *store, JobId id, GError **error);
+    JobState before; /* of the job that is written to */
+    JobState after;
+} Write;
+
+static bool write_beat(Store *store, JobId id, GError **error)
+{
+    return store_beat_leases(store, id, 4000, error);
+}
+
+static bool write_running(Store *store, JobId id, GError **error)
+{
+    Job at = {.id = id, .attempts = 1};
+    g_autoptr(Event) event = event_new(&at, "running", 1, NULL);
+
+    return store_append(store, event, error);
+}
+
+static bool write_end(Store *store, JobId id, GError **error)
+{
+    Job at = {.id = id, .attempts = 1};
+    g_autoptr(Event) event = event_new(&at, "succeeded", 1, NULL);
+
+    return store_end_attempt(store, event, 5000, error);
+}
+
+static bool write_cancel(Store *store, JobId id, GError **error)
+{
+    return store_cancel_job(store, id, false, 1, NULL, error);
+}
+
+static bool write_recover(Store *store, JobId id, GError **error)
+{
+    (void)id;
+    return store_recover(store, 1, error);
+}
+
+static const Write writes[] = {
+    {"beat", write_beat, JOB_STARTING, JOB_STARTING},
+    {"running", write_running, JOB_STARTING, JOB_RUNNING},
+    {"end", write_end, JOB_STARTING, JOB_SUCCEEDED},
+    {"cancel", write_cancel, JOB_STARTING, JOB_CANCELLED},
+    {"recover", write_recover, JOB_STARTING, JOB_PENDING},
+};
+
+/* Either all of it is there or nothing; what is only not posted yet, recovery posts. */
+static void assert_all_or_nothing(Store *store, JobId id, const Write *write, bool done)
+{
+    g_autoptr(Job) job = store_load_job(store, id, NULL);
+    JobState expected = done ? write->after : write->before;
+
+    if (job->state != expected)
+        g_error("%s: %s, not %s", write->name, job_state_name(job->state),
+                job_state_name(expected));
+    if (done && write->after != JOB_STARTING && write->after != JOB_RUNNING)
+        g_assert_true(store_recover(store, 2, NULL));
+    fixture_check(store);
+}
+
+static void stop_everywhere(Store *store, const Write *write)
+{
+    sqlite3 *db = store_get_db(store);
+    int stopped = 0;
+
+    for (int at = 0;; at += 1 + at / 40) {
+        JobId id = fixture_add(store, "");
+        g_autoptr(GError) error = NULL;
+        Fuse fuse = {.countdown = at};
+        bool done;
+
+        fixture_begin(store, id, 1, "d");
+        sqlite3_progress_handler(db, 1, on_instruction, &fuse);
+        done = write->write(store, id, &error);
+        sqlite3_progress_handler(db, 0, NULL, NULL);
+        g_assert_true(done == (error == NULL));
+        assert_all_or_nothing(store, id, write, done);
+        {
+            g_autoptr(Job) job = store_load_job(store, id, NULL);
+
+            if (!job_state_is_ended(job->state))
+                fixture_end(store, id, 1, "cancelled", 6000);
+        }
+        if (fuse.countdown >= 0)
+            break;
+        stopped += !done;
+    }
+    g_assert_cmpint(stopped, >, 5);
+}
+
+static void test_stopped_anywhere(Fixture *fixture, gconstpointer data)
+{
+    (void)data;
+    for (size_t i = 0; i < G_N_ELEMENTS(writes); i++)
+        stop_everywhere(fixture->store, &writes[i]);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -568,6 +679,7 @@ int main(int argc, char **argv)
         {"clock-goes-back", test_clock_goes_back},
         {"used-time-only-grows", test_used_time_only_grows},
         {"disk-full", test_disk_full},
+        {"stopped-anywhere", test_stopped_anywhere},
     };
 
     g_test_init(&argc, &argv, NULL);
