@@ -119,6 +119,9 @@ int ops_new(const OpsLimits *limits, Ops **ops, Fault *fault)
 #endif
     if (made->threads > OPS_THREADS_MAX)
         made->threads = OPS_THREADS_MAX;
+#ifdef _OPENMP
+    omp_set_num_threads(made->threads); /* a CBLAS on OpenMP takes this as its own limit */
+#endif
     made->attention_count = (size_t)made->threads * 2 * ATTENTION_ROWS * limits->positions;
     made->partial_count = tiles_of(limits->rows, NORM_ROWS) * 2 * limits->channels;
     made->attention = ops_alloc(made->attention_count);

@@ -95,7 +95,7 @@ void options_help(FILE *out)
     fputs(
         "\nEnvironment: DROVER_CHECKPOINT_DIR, DROVER_CHECKPOINT_EVERY_S, DROVER_CHECKPOINT_KEEP,\n"
         "DROVER_TRAIN_BALANCE (auto: shares follow each rank's speed; even), OMP_NUM_THREADS.\n"
-        "SIGTERM, and the signal $DROVER_CHECKPOINT_SIGNAL: checkpoint after this step, end with 0.\n"
+        "SIGTERM and signal number $DROVER_CHECKPOINT_SIGNAL: checkpoint, then end with status 0.\n"
         "Exit status: 0 done or stopped on request, 1 failed, 2 bad flags.\n",
         out);
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints of the trainer in Hugging Face's transformers, and its weights in the trainer.
 
-transformers comes from PyPI into an environment below the build folder, once, at fixed versions; torch
-and numpy stay Debian's.
+transformers comes from PyPI into an environment below the build folder, once, at fixed versions;
+torch and numpy stay Debian's.
 """
 import os
 import pathlib
