@@ -58,6 +58,11 @@ extern const Kernels kernels_x86_64_v3;
 extern const Kernels kernels_x86_64_v4;
 #endif
 
-const Kernels *kernels_select(void);
+/* Levels, each with what the ones below it have. */
+enum { KERNELS_BASELINE, KERNELS_X86_64_V3, KERNELS_X86_64_V4 };
+
+int kernels_best(void);                /* the highest level that this CPU runs */
+const Kernels *kernels_get(int level); /* not above kernels_best() */
+const Kernels *kernels_select(void);   /* those of the best level */
 
 #endif

@@ -33,6 +33,10 @@ typedef struct {
 int ops_new(const OpsLimits *limits, Ops **ops, Fault *fault);
 void ops_free(Ops *ops); /* NULL is fine */
 int ops_get_threads(const Ops *ops);
+/* Levels of instruction sets (kernels.h). Ranks that use the same one get the same bits from
+ * ops_adamw() and ops_sum_squares(). An Ops starts with the best one; it can only go down. */
+int ops_get_level(const Ops *ops);
+void ops_lower_level(Ops *ops, int level);
 const char *ops_get_kernels(const Ops *ops); /* "AVX-512", ... */
 
 /* Zeroed floats on pages of their own (large ones where the kernel has them). */

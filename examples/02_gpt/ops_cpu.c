@@ -32,6 +32,7 @@
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 struct Ops {
+    int level;
     const Kernels *kernels;
     int threads;
     OpsLimits limits;
@@ -108,7 +109,8 @@ int ops_new(const OpsLimits *limits, Ops **ops, Fault *fault)
 
     if (!made)
         return fault_set(fault, "no memory for the operators");
-    made->kernels = kernels_select();
+    made->level = kernels_best();
+    made->kernels = kernels_get(made->level);
     made->limits = *limits;
     made->threads = limits->threads;
 #ifdef _OPENMP
@@ -146,6 +148,19 @@ void ops_free(Ops *ops)
 int ops_get_threads(const Ops *ops)
 {
     return ops->threads;
+}
+
+int ops_get_level(const Ops *ops)
+{
+    return ops->level;
+}
+
+void ops_lower_level(Ops *ops, int level)
+{
+    if (level >= ops->level)
+        return;
+    ops->level = level;
+    ops->kernels = kernels_get(level);
 }
 
 const char *ops_get_kernels(const Ops *ops)

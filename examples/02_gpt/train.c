@@ -11,7 +11,8 @@
  *     shares of the next step               balance.h
  *
  * Rank 0 alone reads and writes checkpoints and prints; weights and moments travel by broadcast at
- * the start. Weights are replicated: nothing else needs to agree between ranks.
+ * the start. From then on each rank computes the same bits: the gradients are the same everywhere
+ * (coll.h), and all ranks use the kernels of the least instruction set among them.
  */
 #include "train.h"
 
@@ -19,6 +20,7 @@
 #include "balance.h"
 #include "checkpoint.h"
 #include "data.h"
+#include "kernels.h"
 #include "model.h"
 #include "sample.h"
 #include "weights.h"
@@ -92,6 +94,11 @@ static int coll_fault(const Train *train, int error, const char *doing, Fault *f
                      *words ? ": " : "", words);
 }
 
+static bool has_checkpoints(const Train *train)
+{
+    return train->options->resume && *train->options->resume;
+}
+
 __attribute__((format(printf, 2, 3))) static void say(const Train *train, const char *format, ...)
 {
     va_list args;
@@ -136,7 +143,8 @@ static int ranks_compare(Train *train, Fault *fault)
                       o->seed,
                       o->eval_every,
                       o->eval_windows,
-                      o->balance};
+                      o->balance,
+                      has_checkpoints(train)};
     enum { COUNT = sizeof(mine) / sizeof(mine[0]) };
     int64_t least[COUNT], most[COUNT];
     int rc = coll_all_reduce(train->comm, mine, least, COUNT, COLL_I64, COLL_MIN);
@@ -169,7 +177,7 @@ static int state_begin(Train *train, Fault *fault)
     char words[64];
     int found = 0;
 
-    if (options->resume && *options->resume)
+    if (has_checkpoints(train))
         found = checkpoint_load(options->resume, params, &state, &notes, fault);
     if (found < 0)
         return -1;
@@ -209,7 +217,6 @@ static int memory_take(Train *train, Fault *fault)
     GptConfig config = options_get_model(options);
     size_t batch = (size_t)options->batch;
     size_t count;
-    int rc;
 
     if (balance_new(train->ranks, batch, options->balance, &train->balance, fault))
         return -1;
@@ -226,17 +233,28 @@ static int memory_take(Train *train, Fault *fault)
     if (model_new(&config, train->micro, (int)options->threads, &train->model, fault))
         return -1;
     count = model_get_params(train->model)->count;
-    if (adamw_init(&train->adamw, count, fault))
-        return -1;
-    rc =
-        coll_buckets_new(train->comm, model_get_gradients(train->model), count, 0, &train->buckets);
+    return adamw_init(&train->adamw, count, fault);
+}
+
+/* Buckets for the gradients; the kernels that every rank's CPU has. */
+static int exchange_begin(Train *train, Fault *fault)
+{
+    Ops *ops = model_get_ops(train->model);
+    int32_t level = ops_get_level(ops);
+    int rc = coll_all_reduce(train->comm, &level, &level, 1, COLL_I32, COLL_MIN);
+
+    if (!rc)
+        rc = coll_buckets_new(train->comm, model_get_gradients(train->model), train->adamw.count, 0,
+                              &train->buckets);
+    ops_lower_level(ops, level);
     return coll_fault(train, rc, "setting up the exchange", fault);
 }
 
 static int train_begin(Train *train, Fault *fault)
 {
     if (data_load(train, fault) || ranks_compare(train, fault) || memory_take(train, fault) ||
-        (train->rank == 0 && state_begin(train, fault)) || state_share(train, fault))
+        exchange_begin(train, fault) || (train->rank == 0 && state_begin(train, fault)) ||
+        state_share(train, fault))
         return -1;
     say(train,
         "model of %.2f M parameters, %zu tokens of text; %zu rank%s, %d thread%s, %s kernels\n",
@@ -308,7 +326,7 @@ static bool save_due(const Train *train)
     const Options *options = train->options;
     int64_t step = train->step + 1;
 
-    if (!options->resume || !*options->resume)
+    if (!has_checkpoints(train))
         return false;
     if (options->checkpoint_steps)
         return step % options->checkpoint_steps == 0;
@@ -481,6 +499,25 @@ static void print_summary(const Train *train)
 
 /* ---- checkpoint and sample, on rank 0 ---- */
 
+/* The ranks' weights are the same bits, or what is about to be saved is one rank's mistake: a
+ * broken memory, or programs that differ. */
+static int replicas_compare(Train *train, Fault *fault)
+{
+    const size_t bytes = train->adamw.count * sizeof(float);
+    int64_t digest = kernels_select()->crc32c(0, model_get_weights(train->model), bytes);
+    int64_t range[2] = {digest, -digest};
+    int rc = coll_all_reduce(train->comm, range, range, 2, COLL_I64, COLL_MAX);
+
+    if (rc)
+        return coll_fault(train, rc, "comparing the weights", fault);
+    if (range[0] == -range[1])
+        return 0;
+    return fault_set(fault,
+                     "step %" PRId64 ": the weights of the ranks are no longer the same (a faulty "
+                     "memory, or different builds?); nothing was saved of it",
+                     train->step);
+}
+
 static int save(Train *train, Fault *fault)
 {
     const Options *options = train->options;
@@ -493,8 +530,10 @@ static int save(Train *train, Fault *fault)
     CheckpointPlace place = {.dir = options->resume, .keep = (int)options->keep};
     double begin = now_s();
 
-    if (!options->resume || !*options->resume || train->saved_step == train->step)
+    if (!has_checkpoints(train) || train->saved_step == train->step)
         return 0;
+    if (replicas_compare(train, fault))
+        return -1;
     train->saved_step = train->step;
     if (train->rank == 0) {
         if (checkpoint_save(&place, model_get_params(train->model), &state, fault))

@@ -311,6 +311,28 @@ static void test_threads(void)
     }
 }
 
+/* Every level computes the same, and none goes up again. */
+static void test_levels(void)
+{
+    Model *model = model_make(&tiny, 2, 1);
+    size_t count = model_get_params(model)->count;
+    g_autofree guint16 *tokens = tokens_make(&tiny, 2);
+    g_autofree float *first = NULL;
+    ModelBatch batch = {.tokens = tokens, .sequences = 2, .weight = 1};
+
+    model_train(model, &batch);
+    first = g_memdup2(model_get_gradients(model), count * sizeof(float));
+    for (int level = ops_get_level(model_get_ops(model)); level >= 0; level--) {
+        ops_lower_level(model_get_ops(model), level);
+        ops_lower_level(model_get_ops(model), level + 1);
+        g_assert_cmpint(ops_get_level(model_get_ops(model)), ==, level);
+        model_train(model, &batch);
+        assert_same(model_get_gradients(model), first, count, 1e-5);
+    }
+    g_assert_cmpstr(ops_get_kernels(model_get_ops(model)), ==, "baseline");
+    model_free(model);
+}
+
 /* What comes later does not change what was predicted. */
 static void test_logits_are_causal(void)
 {
@@ -366,6 +388,7 @@ int main(int argc, char **argv)
     g_test_add_func("/gpt/model/accumulate", test_accumulate);
     g_test_add_func("/gpt/model/every_gradient_is_told_once", test_every_gradient_is_told_once);
     g_test_add_func("/gpt/model/threads", test_threads);
+    g_test_add_func("/gpt/model/levels", test_levels);
     g_test_add_func("/gpt/model/logits_are_causal", test_logits_are_causal);
     g_test_add_func("/gpt/model/refusals", test_refusals);
     return g_test_run();
