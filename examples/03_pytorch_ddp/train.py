@@ -52,9 +52,9 @@ def main():
         if rank == 0 and (step == 1 or step % 10 == 0):
             print(f"step {step:3d}/{STEPS}  loss {total.item() / size:.4f}", flush=True)
 
-    # Every rank must end with the weights of rank 0, bit for bit. (These tensors live until the group
-    # is gone: a gloo thread of PyTorch 1.13 that drops the last reference to one would wait for the
-    # interpreter, which waits for the thread.)
+    # Every rank must end with the weights of rank 0, bit for bit. (These tensors live until the
+    # group is gone: a gloo thread of PyTorch 1.13 that drops the last reference to one would wait
+    # for the interpreter, which waits for the thread.)
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
     first = weights.clone()
     dist.broadcast(first, src=0)

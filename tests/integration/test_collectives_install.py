@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`collectives` as its users meet it: installed, found by pkg-config, linked from C and from C++."""
+"""`collectives` as its users meet it: installed, found by pkg-config, linked from C and C++."""
 import subprocess
 
 import pytest
