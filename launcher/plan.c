@@ -143,9 +143,12 @@ static void env_add_train(GPtrArray *env, const JobSpec *spec)
     env_add(env, "DROVER_TRAIN_SYNC", "%s", syncs[spec->train.sync]);
     env_add(env, "DROVER_TRAIN_EVERY", "%" G_GINT64_FORMAT, spec->train.every);
     env_add(env, "DROVER_TRAIN_COMPRESS", "%s", compressions[spec->train.compress]);
-    if (spec->checkpoint.every_ms > 0)
+    if (spec->checkpoint.every_ms % 1000)
         env_add(env, "DROVER_CHECKPOINT_EVERY_S", "%" G_GINT64_FORMAT ".%03d",
                 spec->checkpoint.every_ms / 1000, (int)(spec->checkpoint.every_ms % 1000));
+    else if (spec->checkpoint.every_ms > 0)
+        env_add(env, "DROVER_CHECKPOINT_EVERY_S", "%" G_GINT64_FORMAT,
+                spec->checkpoint.every_ms / 1000);
     if (spec->checkpoint.keep > 0)
         env_add(env, "DROVER_CHECKPOINT_KEEP", "%" G_GINT64_FORMAT, spec->checkpoint.keep);
     if (spec->checkpoint.signal > 0)

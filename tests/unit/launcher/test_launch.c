@@ -6,6 +6,7 @@
 
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -110,6 +111,26 @@ static void test_pid(void)
     g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
     assert_done(run_wait(run, NULL), "failed", 128 + SIGKILL);
     assert_exit(run, 0, 0, SIGKILL);
+}
+
+/* `drover rank` itself is killed: its rank goes with it and counts as killed. */
+static void test_shim_killed(void)
+{
+    g_autoptr(Run) run = run_new("exec sleep 1000", 2, 2);
+
+    run_start(run);
+    run_wait(run, "running");
+    g_autofree char *path =
+        g_strdup_printf("/proc/%d/stat", run_integer(run_find_rank(run, "rank_started", 1), "pid"));
+    g_autofree char *stat = NULL;
+    int shim = 0;
+
+    g_assert_true(g_file_get_contents(path, &stat, NULL, NULL));
+    g_assert_cmpint(sscanf(strrchr(stat, ')'), ") %*c %d", &shim), ==, 1);
+    g_assert_cmpint(kill(shim, SIGKILL), ==, 0);
+    assert_done(run_wait(run, NULL), "failed", 128 + SIGKILL);
+    assert_exit(run, 1, 0, SIGKILL);
+    g_assert_cmpuint(run_count_processes(run->dir), ==, 0);
 }
 
 static void test_environment(void)
@@ -570,6 +591,7 @@ int main(int argc, char **argv)
     g_test_add_func("/launch/success", test_success);
     g_test_add_func("/launch/event_order", test_event_order);
     g_test_add_func("/launch/pid", test_pid);
+    g_test_add_func("/launch/shim_killed", test_shim_killed);
     g_test_add_func("/launch/environment", test_environment);
     g_test_add_func("/launch/oversubscribed", test_oversubscribed);
     g_test_add_func("/launch/bad_workdir", test_bad_workdir);

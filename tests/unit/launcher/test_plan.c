@@ -229,6 +229,33 @@ static void test_refused(void)
     node_drop(node);
 }
 
+static void test_checkpoint_every(void)
+{
+    static const struct {
+        int64_t ms;
+        const char *want; /* NULL: not set */
+    } table[] = {{0, NULL},
+                 {1, "DROVER_CHECKPOINT_EVERY_S=0.001"},
+                 {1500, "DROVER_CHECKPOINT_EVERY_S=1.500"},
+                 {900000, "DROVER_CHECKPOINT_EVERY_S=900"}};
+    g_autoptr(TestSpec) spec = spec_make("./train");
+    Node *node = node_make("box", "127.0.0.1", 2, NULL);
+    const PlanNode nodes[] = {{node, node->devices, 0}};
+    PlanInput input = input_make(spec, nodes, 1);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+        spec->checkpoint.every_ms = table[i].ms;
+        g_autoptr(Plan) plan = plan_build(&input, NULL);
+        const char *got = NULL;
+
+        for (guint e = 0; e < plan->env->len; e++)
+            if (g_str_has_prefix(plan->env->pdata[e], "DROVER_CHECKPOINT_EVERY_S="))
+                got = plan->env->pdata[e];
+        g_assert_cmpstr(got, ==, table[i].want);
+    }
+    node_drop(node);
+}
+
 static void test_setup_once(void)
 {
     g_autoptr(TestSpec) spec = spec_make("./train");
@@ -403,6 +430,7 @@ int main(int argc, char **argv)
     g_test_add_func("/plan/golden/islands", test_golden_islands);
     g_test_add_func("/plan/golden/gpus", test_golden_gpus);
     g_test_add_func("/plan/refused", test_refused);
+    g_test_add_func("/plan/checkpoint_every", test_checkpoint_every);
     g_test_add_func("/plan/setup_once", test_setup_once);
     g_test_add_func("/plan/json/mutations", test_mutations);
     g_test_add_func("/plan/json/bad", test_bad_json);

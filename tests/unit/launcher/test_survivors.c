@@ -15,15 +15,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef MPI_PROGRAM
-#define MPI_PROGRAM "false"
-#define NO_MPI
-#endif
-
 /* Two processes a rank: the rank itself and one that has left its session, group and parent. */
 static const char *const stubborn =
     "trap '' HUP INT TERM USR1 USR2; (setsid sh -c '(while :; do sleep 1; done) & "
     "echo r > ready-'$RANK'; while :; do sleep 1; done' &) ; while :; do sleep 1; done";
+
+/* Always on the run: there is never a moment in which all of them are in one listing of /proc. */
+static const char *const storm =
+    "echo r > ready-$RANK; while :; do (setsid sh -c 'sleep 0.02; sleep 0.02' &); done";
+
+#ifdef MPI_PROGRAM
+static const char *const mpi = MPI_PROGRAM " stubborn";
+#endif
 
 typedef struct {
     char *dir;
@@ -39,7 +42,7 @@ typedef struct {
     const char *name;
     KillFunc kill;
     bool confined;
-    bool mpi;
+    const char *const *command;
 } Case;
 
 static pid_t child_of(pid_t pid)
@@ -107,13 +110,12 @@ static bool is_unlocked(const Tree *tree)
 static bool tree_start(Tree *tree, const Case *test)
 {
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
-    const char *command = test->mpi ? MPI_PROGRAM " stubborn" : stubborn;
 
     tree->dir = g_dir_make_tmp("drover-survivors-XXXXXX", NULL);
     tree->runner = fork();
     if (tree->runner == 0) {
-        execl(program, program, "run", tree->dir, command, "2", test->confined ? "confined" : NULL,
-              NULL);
+        execl(program, program, "run", tree->dir, *test->command, "2",
+              test->confined ? "confined" : NULL, NULL);
         _exit(1);
     }
     for (;;) {
@@ -225,21 +227,23 @@ static void test_case(const void *data)
 int main(int argc, char **argv)
 {
     static const Case cases[] = {
-        {"runner", kill_runner, false, false},
-        {"launcher", kill_launcher, false, false},
-        {"both", kill_both, false, false},
-        {"keeper", kill_keeper, false, false},
-        {"by_name", kill_by_name, false, false},
-        {"engine", kill_engine, false, false},
-        {"runner_confined", kill_runner, true, false},
-        {"launcher_confined", kill_launcher, true, false},
-        {"both_confined", kill_both, true, false},
-        {"by_name_confined", kill_by_name, true, false},
-        {"engine_confined", kill_engine, true, false},
-#ifndef NO_MPI
-        {"mpi_runner", kill_runner, false, true},
-        {"mpi_keeper", kill_keeper, false, true},
-        {"mpi_runner_confined", kill_runner, true, true},
+        {"runner", kill_runner, false, &stubborn},
+        {"launcher", kill_launcher, false, &stubborn},
+        {"both", kill_both, false, &stubborn},
+        {"keeper", kill_keeper, false, &stubborn},
+        {"by_name", kill_by_name, false, &stubborn},
+        {"engine", kill_engine, false, &stubborn},
+        {"storm", kill_by_name, false, &storm},
+        {"runner_confined", kill_runner, true, &stubborn},
+        {"launcher_confined", kill_launcher, true, &stubborn},
+        {"both_confined", kill_both, true, &stubborn},
+        {"by_name_confined", kill_by_name, true, &stubborn},
+        {"engine_confined", kill_engine, true, &stubborn},
+        {"storm_confined", kill_by_name, true, &storm},
+#ifdef MPI_PROGRAM
+        {"mpi_runner", kill_runner, false, &mpi},
+        {"mpi_keeper", kill_keeper, false, &mpi},
+        {"mpi_runner_confined", kill_runner, true, &mpi},
 #endif
     };
     int status = run_main(argc, argv);
