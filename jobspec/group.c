@@ -49,7 +49,7 @@ static bool fail_unknown(ValueReader *reader, const Field *group, const TreeNode
 static void note_position(ValueReader *reader, const Field *field, const TreeNode *key)
 {
     if (reader->positions && !g_hash_table_contains(reader->positions, field->path))
-        g_hash_table_insert(reader->positions, g_strdup(field->path),
+        g_hash_table_insert(reader->positions, (gpointer)(uintptr_t)field->path,
                             g_memdup2(&key->position, sizeof key->position));
 }
 

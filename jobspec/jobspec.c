@@ -138,8 +138,7 @@ static void document_read_first(Parse *parse, Document *document, const TreeNode
 
 static void document_read(Parse *parse, const TreeNode *root, size_t errors_before)
 {
-    g_autoptr(GHashTable) positions =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GHashTable) positions = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
     g_autoptr(GHashTable) failed = g_hash_table_new(g_str_hash, g_str_equal);
     const TreeNode *node = tree_find(root, "matrix");
     g_autoptr(Matrix) matrix = node ? matrix_new(node, parse->jobs_left, &parse->diags) : NULL;
@@ -147,7 +146,7 @@ static void document_read(Parse *parse, const TreeNode *root, size_t errors_befo
     Document *document = depend_new_document();
 
     g_ptr_array_add(parse->documents, document);
-    g_hash_table_insert(positions, g_strdup(DOCUMENT_PATH),
+    g_hash_table_insert(positions, (gpointer)(uintptr_t)DOCUMENT_PATH,
                         g_memdup2(&root->position, sizeof root->position));
     parse->reader.matrix = matrix;
     parse->reader.matrix_broken = node && !matrix;

@@ -226,13 +226,13 @@ void jobspec_file_add_error(JobSpecFile *file, const JobSpec *job, const char *p
                             const char *format, ...) G_GNUC_PRINTF(4, 5);
 bool jobspec_is_set(const JobSpec *job, const char *path);
 
-/* Canonical JSON of one job: all fields, defaults included, keys sorted, after matrix expansion and
- * any_of merge kept as a list. It is itself a valid job file: parsing it gives an equal JobSpec
- * with the same digest. */
+/* Canonical JSON of one job: all fields, defaults included, after matrix expansion; alternatives
+ * are merged and written as any_of. What is not asked for is null. It is itself a job file: parsing
+ * it gives an equal JobSpec with the same digest (where it depends on others: beside theirs). */
 json_t *jobspec_to_json(const JobSpec *job);
 /* SHA-256 over the canonical JSON's compact bytes, in lower-case hex. */
 char *jobspec_digest(const JobSpec *job);
-/* From canonical JSON, as the store keeps it. */
+/* From canonical JSON, as the store keeps it; the jobs that it depends on need not be there. */
 JobSpec *jobspec_from_json(const char *json, size_t size, GError **error);
 void jobspec_free(JobSpec *job);
 

@@ -242,21 +242,14 @@ static TreeNode *node_new(Tree *tree, TreeKind kind, const JobSpecPosition *at)
     return node;
 }
 
-static const TreeNode *scalar_new(Tree *tree, const char *text, size_t size,
-                                  const JobSpecPosition *at)
+static TreeNode *scalar_new(Tree *tree, const char *text, size_t size, const JobSpecPosition *at)
 {
     TreeNode *node = node_new(tree, TREE_SCALAR, at);
     char *copy = tree_alloc(tree, size + 1);
 
     memcpy(copy, text, size);
     node->text = copy;
-    node->plain = true;
     return node;
-}
-
-const TreeNode *tree_add_scalar(Tree *tree, const char *text, const JobSpecPosition *at)
-{
-    return scalar_new(tree, text, strlen(text), at);
 }
 
 /* A key seen twice is told at its second place and left out with its value. */
@@ -334,7 +327,7 @@ static bool tree_read_scalar(Tree *tree, const yaml_event_t *event, const TreeNo
     }
     if (!tree_spend(tree, &at, 1))
         return false;
-    node = (TreeNode *)(uintptr_t)scalar_new(tree, text, size, &at);
+    node = scalar_new(tree, text, size, &at);
     node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (anchor)
         g_hash_table_insert(tree->anchors, g_strdup(anchor), node);

@@ -39,8 +39,6 @@ Tree *tree_new(const char *data, size_t size, const JobSpecLimits *limits, Diags
 const TreeNode *tree_read(Tree *tree, bool *whole);
 void tree_free(Tree *tree);
 
-/* A plain scalar that lives in the tree. */
-const TreeNode *tree_add_scalar(Tree *tree, const char *text, const JobSpecPosition *at);
 /* NULL: no such key, or not a map. */
 const TreeNode *tree_find(const TreeNode *map, const char *key);
 

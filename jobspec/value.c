@@ -35,6 +35,11 @@ void value_patterns_free(GRegex **patterns)
 
 /* ---- what every type checks ---- */
 
+static ScalarKind node_kind(const TreeNode *node)
+{
+    return node->plain ? scalar_resolve(node->text) : SCALAR_STRING;
+}
+
 static const char *kind_name(const TreeNode *node)
 {
     static const char *const names[] = {[SCALAR_NULL] = "null",
@@ -45,24 +50,21 @@ static const char *kind_name(const TreeNode *node)
 
     if (node->kind != TREE_SCALAR)
         return node->kind == TREE_LIST ? "a list" : "a mapping";
-    return names[node->plain ? scalar_resolve(node->text) : SCALAR_STRING];
+    return names[node_kind(node)];
 }
 
-static ScalarKind node_kind(const TreeNode *node)
+/* How a message calls the node: its text in quotes, or "a list". Free with g_free. */
+static char *node_quote(const TreeNode *node)
 {
-    return node->plain ? scalar_resolve(node->text) : SCALAR_STRING;
+    return node->kind == TREE_SCALAR ? diag_quote(node->text) : g_strdup(kind_name(node));
 }
 
-/* "priority: 'high' is not a whole number (try '50')" */
+/* "where.green: 'yes' is not true or false (try 'true')" */
 static bool fail_type(ValueReader *reader, const Field *field, const TreeNode *node)
 {
     g_autofree char *expected = field_describe(field);
-    g_autofree char *quoted = NULL;
+    g_autofree char *quoted = node_quote(node);
 
-    if (node->kind != TREE_SCALAR)
-        return FAIL(reader, DIAG_TYPE, node, "%s: %s is not %s (try '%s')", field->path,
-                    kind_name(node), expected, field->example);
-    quoted = diag_quote(node->text);
     return FAIL(reader, DIAG_TYPE, node, "%s: %s is not %s (try '%s')", field->path, quoted,
                 expected, field->example);
 }
@@ -72,11 +74,12 @@ static bool check_string(ValueReader *reader, const Field *field, const TreeNode
 {
     g_autofree char *quoted = NULL;
 
-    if (node->kind != TREE_SCALAR)
-        return fail_type(reader, field, node);
-    if (node_kind(node) == SCALAR_STRING)
+    if (node->kind == TREE_SCALAR && node_kind(node) == SCALAR_STRING)
         return true;
-    quoted = diag_quote(node->text);
+    quoted = node_quote(node);
+    if (node->kind != TREE_SCALAR)
+        return FAIL(reader, DIAG_TYPE, node, "%s: %s is not text (try '%s')", field->path, quoted,
+                    field->example);
     return FAIL(reader, DIAG_TYPE, node, "%s: %s is %s to YAML, not text (put it in quotes)",
                 field->path, quoted, kind_name(node));
 }
@@ -323,13 +326,12 @@ static bool int_parse(ValueReader *reader, const Field *field, const TreeNode *n
 {
     ScalarResult result;
 
-    if (node->kind != TREE_SCALAR)
-        return fail_type(reader, field, node);
-    if (node_kind(node) != SCALAR_INT) {
-        g_autofree char *quoted = diag_quote(node->text);
+    if (node->kind != TREE_SCALAR || node_kind(node) != SCALAR_INT) {
+        bool quotes = node->kind == TREE_SCALAR && scalar_resolve(node->text) == SCALAR_INT;
+        g_autofree char *quoted = node_quote(node);
 
         return FAIL(reader, DIAG_TYPE, node, "%s: %s is not a whole number%s", field->path, quoted,
-                    scalar_resolve(node->text) == SCALAR_INT ? " (remove the quotes)" : "");
+                    quotes ? " (remove the quotes)" : "");
     }
     result = scalar_parse_int(node->text, value);
     if (result != SCALAR_OK)

@@ -174,6 +174,9 @@ static void test_words(void)
                 "4:35+5 E103 where.tier: 'miner' is there twice\n");
     spec_assert("where: {location: tw}\n",
                 "4:19+2 E105 where.location: 'tw' is not a list of names (try '[tw, jp]')\n");
+    spec_assert("where: {location: [[tw]]}\n",
+                "4:20+1 E105 where.location: a list is not text (try '[tw, jp]')\n");
+    spec_assert("ports: [{a: b}]\n", "4:9+1 E105 ports: a mapping is not a whole number\n");
     spec_assert("where: {location: [TW, tw]}\n",
                 "4:24+2 E103 where.location: 'tw' is there twice\n");
     spec_assert(
@@ -292,8 +295,8 @@ static void test_accelerators(void)
         "4:34+4 E105 resources.accelerators: '4090' is a number to YAML, not text (put it in "
         "quotes)\n");
     spec_assert("resources: {accelerators: {H100: 8}}\n",
-                "4:27+1 E105 resources.accelerators: a mapping is not an accelerator: "
-                "NAME[-MEM][:COUNT], or a list of them (try 'RTX4090-24GiB:2')\n");
+                "4:27+1 E105 resources.accelerators: a mapping is not text (try "
+                "'RTX4090-24GiB:2')\n");
     spec_assert("resources: {accelerators: null}\n", "");
 }
 
