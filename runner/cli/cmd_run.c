@@ -117,6 +117,7 @@ static int dry_run(const Run *run, const JobSpecFile *file, GError **error)
 /* Says what each job will cost; the status is CLI_NO_MATCH where one can never run here. */
 static int quotes_say(const Run *run, const JobSpecFile *file, GError **error)
 {
+    g_autofree char *said = NULL;
     int status = CLI_OK;
 
     for (guint i = 0; i < file->jobs->len; i++) {
@@ -128,8 +129,10 @@ static int quotes_say(const Run *run, const JobSpecFile *file, GError **error)
             return CLI_FAILED;
         if (quote->match->result != MATCH_FITS)
             status = cli_fail(run->args, CLI_NO_MATCH, "%s: %s", spec->name, text);
-        else if (!run->json)
+        else if (!run->json && g_strcmp0(text, said) != 0) /* once for a whole matrix */
             fprintf(stderr, "drover: %s: %s\n", spec->name, text);
+        g_free(said);
+        said = g_steal_pointer(&text);
     }
     return status;
 }

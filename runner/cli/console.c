@@ -358,6 +358,8 @@ int console_run(Console *console, Group *group, GError **error)
     for (size_t i = 0; i < G_N_ELEMENTS(stops); i++)
         sources[i] = g_unix_signal_add(stops[i], console_interrupt, console);
     sources[G_N_ELEMENTS(stops)] = g_timeout_add(TICK_MS, console_tick, console);
+    if (!console->json)
+        console_say_accepted(console);
     group_start(group);
     if (!console->done)
         g_main_loop_run(console->loop);

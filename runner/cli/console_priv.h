@@ -39,6 +39,8 @@ typedef struct {
 } Shown;
 
 int64_t console_now_ms(void); /* monotonic */
+/* One line for all jobs of the group. */
+void console_say_accepted(Console *console);
 /* The lines that a change of state is worth. `before`: NULL for a new job. */
 void console_say_change(Console *console, Shown *shown, const Job *before);
 /* What the job has cost so far; NULL: not known. */

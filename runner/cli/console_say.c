@@ -38,30 +38,69 @@ static void say_end(Console *console, const Shown *shown)
                             elapsed ? elapsed : "", course[0] ? ": " : "", course,
                             job->reason ? "; " : "", job->reason ? job->reason : "");
     say(console, job, words);
+    if (job->state == JOB_FAILED && job->attempts)
+        screen_say(console->screen, "drover: its output: drover logs %" G_GINT64_FORMAT,
+                   job->id.value);
+}
+
+static bool is_active(const Shown *shown)
+{
+    return shown->job->state != JOB_PENDING && !job_state_is_ended(shown->job->state);
+}
+
+static bool has_active(const Console *console)
+{
+    for (guint i = 0; i < console->jobs->len; i++) {
+        if (is_active(g_ptr_array_index(console->jobs, i)))
+            return true;
+    }
+    return false;
+}
+
+/* Waiting for one's own siblings is how a group works, and not worth a line. */
+static bool is_sibling_wait(const Console *console, const Job *job)
+{
+    static const char *const causes[] = {"devices", "max_parallel", NULL};
+
+    return job->cause && g_strv_contains(causes, job->cause) && has_active(console);
 }
 
 static void say_pending(Console *console, const Job *job, const Job *before)
 {
     g_autofree char *words = NULL;
 
-    if (!before)
-        words = g_strdup(job->attempts ? "goes on" : "is accepted");
-    else if (job->cause && strcmp(job->cause, "interrupted") == 0)
+    if (job->cause && strcmp(job->cause, "interrupted") == 0)
         words = g_strdup_printf(
             "is interrupted; to carry on: drover run --resume %" G_GINT64_FORMAT, job->id.value);
-    else if (job->reason)
-        words = g_strdup_printf("waits: %s", job->reason);
+    else if (job->reason && before->state != JOB_RETRYING && !is_sibling_wait(console, job))
+        words = g_strdup_printf("pending: %s", job->reason);
     if (words)
         say(console, job, words);
+}
+
+void console_say_accepted(Console *console)
+{
+    const Shown *first, *last;
+
+    if (console->jobs->len == 0)
+        return;
+    first = g_ptr_array_index(console->jobs, 0);
+    last = g_ptr_array_index(console->jobs, console->jobs->len - 1);
+    if (console->jobs->len == 1)
+        say(console, first->job, first->job->attempts ? "goes on" : "is accepted");
+    else
+        screen_say(console->screen,
+                   "drover: %u jobs are accepted, #%" G_GINT64_FORMAT " to #%" G_GINT64_FORMAT,
+                   console->jobs->len, first->job->id.value, last->job->id.value);
 }
 
 void console_say_change(Console *console, Shown *shown, const Job *before)
 {
     const Job *job = shown->job;
-    bool same = before && before->state == job->state && before->attempts == job->attempts;
     g_autofree char *words = NULL;
 
-    if (same && g_strcmp0(before->reason, job->reason) == 0)
+    if (!before || (before->state == job->state && before->attempts == job->attempts &&
+                    g_strcmp0(before->reason, job->reason) == 0))
         return;
     if (job_state_is_ended(job->state)) {
         say_end(console, shown);
@@ -86,6 +125,8 @@ static char *notice_format(Console *console, const Shown *shown)
     g_autoptr(JobSpec) spec = NULL;
     g_autofree char *base_dir = NULL, *left = NULL;
 
+    if (shown->job->state == JOB_PENDING)
+        return g_strdup(shown->job->reason);
     if (shown->job->state == JOB_RETRYING) {
         left = format_duration(shown->job->retry_at_ms - jobs_now_ms());
         return g_strdup_printf("again in %s", left);
@@ -100,11 +141,6 @@ static char *notice_format(Console *console, const Shown *shown)
     left = format_duration(shown->stopping_ms + spec->checkpoint.grace_ms - console_now_ms());
     return g_strdup_printf("stopping: killed in %s if it has not ended; Ctrl-C%s kills it now",
                            left, console->interrupts ? " again" : " twice");
-}
-
-static bool is_active(const Shown *shown)
-{
-    return shown->job->state != JOB_PENDING && !job_state_is_ended(shown->job->state);
 }
 
 /* "5 jobs: 2 running, 2 pending, 1 succeeded" */
@@ -142,6 +178,12 @@ static void job_append_lines(Console *console, const Shown *shown, GPtrArray *li
     view_append_job(lines, &view, &console->style);
 }
 
+/* A job alone is shown while it waits, too. */
+static bool is_shown(const Console *console, const Shown *shown)
+{
+    return is_active(shown) || (console->jobs->len == 1 && !job_state_is_ended(shown->job->state));
+}
+
 void console_append_lines(Console *console, GPtrArray *lines)
 {
     int rows;
@@ -155,7 +197,7 @@ void console_append_lines(Console *console, GPtrArray *lines)
     for (guint i = 0; i < console->jobs->len; i++) {
         const Shown *shown = g_ptr_array_index(console->jobs, i);
 
-        if (is_active(shown) && (int)lines->len + VIEW_LINES < MAX(rows, VIEW_LINES + 2))
+        if (is_shown(console, shown) && (int)lines->len + VIEW_LINES < MAX(rows, VIEW_LINES + 2))
             job_append_lines(console, shown, lines);
     }
     while ((int)lines->len >= MAX(rows, 2))

@@ -87,6 +87,16 @@ def test_the_live_lines_show_how_it_goes(drover):
     check_bill(drover, 1)
 
 
+def test_several_jobs_are_counted(drover):
+    job = write_shell(drover.work_dir, "echo ${{ matrix.x }}; sleep 1", extra="matrix: {x: [1, 2]}\n")
+    terminal = Terminal(drover, "run", job)
+    terminal.until(r"^2 jobs: 1 (running|starting|pending)(, 1 (pending|succeeded|running))?$")
+    terminal.until(r"^shell-\d #\d  running")
+    assert terminal.finish() == 0
+    assert "2 jobs are accepted, #1 to #2" in terminal.text()
+    assert not re.search(r"^2 jobs: ", terminal.text(), re.M)
+
+
 def test_output_scrolls_above_without_a_trace_of_the_live_lines(drover):
     job = write_shell(drover.work_dir, "for i in $(seq 1 60); do echo line $i; sleep 0.02; done")
     terminal = Terminal(drover, "run", job)
