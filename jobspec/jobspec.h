@@ -206,8 +206,8 @@ void jobspec_file_free(JobSpecFile *file);
 bool jobspec_file_has_errors(const JobSpecFile *file);
 /* The compiler-style text with source line and underline; colours where `colour`. */
 void jobspec_file_print(const JobSpecFile *file, FILE *out, bool colour);
-/* {"file", "ok", "diagnostics": [{severity, code, line, column, length, message}], "jobs": [...]}
- */
+/* {"file", "ok", "diagnostics": [{severity, code, line, column, length, message}],
+ * "diagnostics_dropped", "jobs": canonical JSON of each} */
 json_t *jobspec_file_to_json(const JobSpecFile *file);
 
 /* A feature that a backend cannot honour. `path` is a dotted field path; `reason` completes the
