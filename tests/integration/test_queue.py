@@ -14,7 +14,8 @@ def check_leases(drover):
     """No device has two leases at one time, and none is left open."""
     ends = {}
     for node, device, granted, used, released in store_rows(
-            drover, "SELECT node, device, granted_at_ms, used_ms, released FROM leases ORDER BY id"):
+            drover,
+            "SELECT node, device, granted_at_ms, used_ms, released FROM leases ORDER BY id"):
         assert released
         assert granted >= ends.get((node, device), 0)
         ends[(node, device)] = granted + used
