@@ -3,7 +3,8 @@
  * A rank is absent, running, then gone; `drover rank` moves it on with RANK_LINK_HELLO and
  * RANK_LINK_EXIT, each once and only in that order. Anything else that comes over the socket (the
  * program of the rank could open it too, being the same user) is dropped: a wrong size, another
- * user, a rank out of range or already there, a hello without a descriptor.
+ * user, a rank out of range or already there, a hello without a descriptor. Only for a rank that
+ * has not started could another one of the same job speak.
  *
  * A progress pipe is read READ_SIZE bytes at a time; a rank that fills that is left alone for a
  * while, its pipe fills, and its further lines are lost on its own side. So a flood costs the

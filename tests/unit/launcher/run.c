@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/launcher/run.h"
 
+#include "launcher/rank_link.h"
+
 #include <fcntl.h>
 #include <ftw.h>
 #include <sched.h>
@@ -8,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void on_event(const json_t *event, void *user_data)
@@ -297,8 +301,59 @@ static int run_as_program(int argc, char **argv)
     return 0;
 }
 
+static void rogue_send(const void *data, size_t size, int passed_fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = RANK_LINK_SOCKET};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS,
+                            .cmsg_len = CMSG_LEN(sizeof passed_fd)}};
+    struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+    struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+
+    memcpy(CMSG_DATA(&control.header), &passed_fd, sizeof passed_fd);
+    if (passed_fd >= 0) {
+        packet.msg_control = &control;
+        packet.msg_controllen = sizeof control.bytes;
+    }
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    g_assert_cmpint(sendmsg(fd, &packet, MSG_NOSIGNAL), ==, (ssize_t)size);
+    close(fd);
+}
+
+/* A rank that tells the launcher what is not its to tell. */
+static int run_as_rogue(void)
+{
+    const RankLinkMessage messages[] = {
+        {.type = RANK_LINK_EXIT, .rank = 0, .code = 99},
+        {.type = RANK_LINK_EXIT, .rank = 1, .code = 99},
+        {.type = RANK_LINK_HELLO, .rank = 0},
+        {.type = RANK_LINK_HELLO, .rank = 1},
+        {.type = RANK_LINK_HELLO, .rank = -1},
+        {.type = RANK_LINK_HELLO, .rank = G_MAXINT},
+        {.type = RANK_LINK_ENGINE_END, .rank = 1},
+        {.type = G_MAXUINT32, .rank = G_MININT},
+    };
+    g_autofree char *junk = g_strnfill(100000, 'x');
+
+    if (chdir("attempt-1") != 0)
+        return 1;
+    for (size_t i = 0; i < G_N_ELEMENTS(messages); i++) {
+        rogue_send(&messages[i], sizeof messages[i], -1);
+        rogue_send(&messages[i], sizeof messages[i], STDIN_FILENO);
+    }
+    for (size_t size = 0; size < 100000; size = size * 3 + 1)
+        rogue_send(junk, size, STDIN_FILENO);
+    return 0;
+}
+
 int run_main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "rogue") == 0)
+        return run_as_rogue();
     if (argc > 1 && strcmp(argv[1], "launch") == 0)
         return launch_main();
     if (argc > 1 && strcmp(argv[1], "rank") == 0)

@@ -41,9 +41,9 @@ char *run_wait_file(const Run *run, const char *file);
 guint run_count_processes(const char *dir);
 void run_free(Run *run);
 
-/* The commands `launch`, `rank`, and `run DIR COMMAND RANKS [confined]`, which is a runner of its
- * own and writes the events to DIR/events; confined: where no namespace can be made. -1: none of
- * these. */
+/* The commands `launch`, `rank`, `rogue` (a rank that lies to the launcher), and `run DIR COMMAND
+ * RANKS [confined]`, which is a runner of its own and writes the events to DIR/events; confined:
+ * where no namespace can be made. -1: none of these. */
 int run_main(int argc, char **argv);
 #define RUN_EXIT_NOT_CONFINED 77
 

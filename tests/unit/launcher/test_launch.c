@@ -561,6 +561,26 @@ static void test_reports(void)
     }
 }
 
+/* What a rank's program says on the launcher's socket changes nothing. */
+static void test_rogue(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *command =
+        g_strdup_printf("touch up-$RANK; while test ! -e up-1; do sleep 0.02; done; "
+                        "test $RANK = 1 || { '%s' rogue && echo r > told-0; }; sleep 0.2",
+                        self);
+    g_autoptr(Run) run = run_new(command, 2, 2);
+
+    run_start(run);
+    assert_done(run_wait(run, NULL), "succeeded", 0);
+    assert_exit(run, 0, 0, 0);
+    assert_exit(run, 1, 0, 0);
+
+    g_autofree char *told = run_read(run, "told-0");
+
+    g_assert_nonnull(told);
+}
+
 /* A rank that writes without end neither stops itself, nor the others, nor floods the events; what
  * it wrote last is told. */
 static void test_flood(void)
@@ -621,6 +641,7 @@ int main(int argc, char **argv)
     g_test_add_func("/launch/mpi/stop", test_mpi_stop);
 #endif
     g_test_add_func("/launch/reports", test_reports);
+    g_test_add_func("/launch/rogue", test_rogue);
     g_test_add_func("/launch/flood", test_flood);
     return g_test_run();
 }

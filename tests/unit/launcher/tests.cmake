@@ -6,6 +6,7 @@ set_target_properties(fake_nvml PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINA
 drover_unit_test(launcher node launcher)
 add_dependencies(test_launcher_node fake_nvml)
 drover_unit_test(launcher backend_local launcher)
+drover_unit_test(launcher event_out launcher)
 drover_unit_test(launcher plan launcher)
 drover_unit_test(launcher progress launcher)
 drover_unit_test(launcher launch launcher)
