@@ -11,7 +11,7 @@ launch: {type: mpi, procs_per_node: 2}
 run: >-
   gpt_train --data text --layers 1 --heads 2 --channels 32 --context 32 --batch 4 --threads 1
   --steps STEPS --eval-every 20 --resume "$DROVER_CHECKPOINT_DIR"
-checkpoint: {every: 1s, keep: 2, signal: USR1, grace: 60s}
+checkpoint: {path: c, every: 1s, keep: 2, signal: USR1, grace: 60s}
 """
 
 
@@ -40,13 +40,13 @@ def test_gpt_learns_and_reports(drover):
 
 
 def test_gpt_is_stopped_and_carried_on(drover):
-    process = drover.start("run", write_gpt(drover, 3000))
+    process = drover.start("run", write_gpt(drover, 1000000))
     wait_for_event(drover, 1, "progress")
     interrupt(process)
     process.communicate(timeout=120)
     assert process.returncode == 130
     stopped = drover.json("show", "1")
-    assert 0 < stopped["checkpoint_step"] < 3000
+    assert 0 < stopped["checkpoint_step"] < 1000000
     job = drover.start("run", "--resume", "tiny")
     wait_for_event(drover, 1, "note")
     interrupt(job)
