@@ -2,6 +2,7 @@
 """The trainer as a program: alone, under mpirun on several ranks, stopped, killed, resumed."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -208,3 +209,33 @@ def test_a_loss_that_is_not_finite_ends_the_training(trainer):
     _, out = trainer(0, "--steps=300", "--lr=10", "--warmup=0", "--clip=0", "--weight-decay=10",
                      "--batch=2", "--eval-every=0", status=1)
     assert "no longer finite" in out
+
+
+def test_ranks_that_differ_end_with_the_reason(trainer):
+    """Rank 1 has one more flag than the others; nobody waits for ever."""
+    script = 'if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then exec "$@" "$0"; else exec "$@"; fi'
+    other = trainer.folder / "other"
+    other.write_text(trainer.text.read_text().upper())
+    for flag, words in ((f"--data={other}", "ranks read different texts"),
+                        (f"--data={trainer.folder}/none", "rank 1: "),
+                        ("--seed=9", "ranks were given different flags")):
+        train = trainer.command(0, ["--steps=2", "--batch=2"])
+        done = subprocess.run(["mpirun", "--oversubscribe", "-n", "2", "bash", "-c", script, flag,
+                               *train], env=trainer.env, capture_output=True, text=True,
+                              timeout=DEADLINE_S, check=False)
+        assert done.returncode == 1 and words in done.stderr, done.stderr
+
+
+def test_the_job_runs_under_drover(drover, source):
+    """The example's own job file, with flags that make it small."""
+    text = (source / "examples/02_gpt/job.yaml").read_text()
+    small = ("--layers 1 --heads 2 --channels 32 --context 32 --batch 4 --steps 30 --warmup 5 "
+             "--eval-every 10 --checkpoint-every 10 --sample 50")
+    assert 'GPT_ARGS: ""' in text
+    (drover.work_dir / "job.yaml").write_text(text.replace('GPT_ARGS: ""', f'GPT_ARGS: "{small}"'))
+    done = drover("run", "job.yaml")
+    values = [float(value) for value in re.findall(r" val (\d+\.\d+)", done.stdout)]
+    assert len(values) == 4 and values[-1] < values[0] - 0.5
+    assert "sample:" in done.stdout
+    checkpoints = sorted(path.name for path in drover.state_dir.rglob("step-*"))
+    assert checkpoints == ["step-00000020", "step-00000030"]
