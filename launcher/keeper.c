@@ -13,22 +13,23 @@
  *   2. others: the same inside a user namespace that maps the user to the same user. (Programs that
  *      are set-uid to another user do not gain their rights there.)
  *   3. neither allowed (a container's seccomp filter, a hardened kernel): the keeper is the
- * subreaper of its descendants, finds them in /proc and kills until it has no child left
+ *      subreaper of its descendants, finds them in /proc and kills until it has no child left. What
+ *      detaches itself becomes its child, so when none is left, nothing is
  *
  * What is left after kill -9 of
  *
- *   drover run         the launcher reads end of file, closes the lifeline: nothing
- *   drover launch      the lifeline closes: nothing
- *   both, pkill drover the same; the keeper carries another name (comm): nothing
- *   the keeper         1, 2: the kernel kills the namespace: nothing
- *                      3: the launcher ends the attempt. What has not left the chain of parents
- * dies with it (PR_SET_PDEATHSIG: mpirun, then `drover rank`, then the rank); a process of the job
- * that had detached itself (double fork) survives. This is the one hole.
+ *   drover run     the launcher reads end of file and closes the lifeline: nothing
+ *   drover launch  the lifeline closes: nothing
+ *   both, or pkill drover: the same, for the keeper carries another name (comm): nothing
+ *   the keeper     1, 2: the kernel kills the namespace: nothing
+ *                  3: its children become the launcher's, a subreaper too, which kills them:
+ * nothing keeper and launcher together 1, 2: nothing 3: what has not left the chain of parents dies
+ * with it (PR_SET_PDEATHSIG: mpirun, then `drover rank`, then the rank); what had detached itself
+ * survives. This is the one hole.
  *
  * Files: Open MPI's session files and shared memory go to `scratch`. In 1 and 2 that is a tmpfs
  * which only the mount namespace has, so it is gone when the namespace is. In 3 it is a symbolic
- * link to a folder in /dev/shm which the keeper removes; after kill -9 of the keeper that folder
- * stays.
+ * link to a folder in /dev/shm, which is removed after the last process; only the hole leaves it.
  */
 #include "launcher/keeper.h"
 
@@ -169,6 +170,14 @@ static void keeper_kill_below(KeeperMode mode)
     }
 }
 
+/* Afterwards nothing runs below this process, and nothing of it is left. */
+static void keeper_clear(KeeperMode mode, const char *scratch)
+{
+    keeper_kill_below(mode);
+    if (mode == KEEPER_SUBREAPER && scratch)
+        keeper_unlink_scratch(scratch);
+}
+
 /* The command itself; does not return. */
 static void keeper_exec(const KeeperCommand *command, pid_t keeper)
 {
@@ -260,9 +269,7 @@ static void keeper_live(const KeeperSetUp *set_up, const KeeperCommand *command)
         _exit(1);
     close(set_up->ready);
     status = keeper_watch(child, set_up->lifeline, signals);
-    keeper_kill_below(set_up->mode);
-    if (set_up->mode == KEEPER_SUBREAPER && command->scratch)
-        keeper_unlink_scratch(command->scratch);
+    keeper_clear(set_up->mode, command->scratch);
     _exit(status);
 }
 
@@ -290,6 +297,8 @@ static bool keeper_try(Keeper *keeper, KeeperMode mode, const KeeperCommand *com
         close(lifeline[1]);
         return false;
     }
+    if (mode == KEEPER_SUBREAPER)
+        prctl(PR_SET_CHILD_SUBREAPER, 1); /* of this process: for what a killed keeper leaves */
     keeper->pid = (pid_t)syscall(SYS_clone, keeper_namespaces[mode] | SIGCHLD, NULL, NULL, NULL, 0);
     if (keeper->pid == 0) {
         close(lifeline[1]);
@@ -331,6 +340,7 @@ bool keeper_start(Keeper *keeper, const KeeperCommand *command, GError **error)
         keeper_close(&started.lifeline);
         return false;
     }
+    started.scratch = g_strdup(command->scratch);
     *keeper = started;
     return true;
 }
@@ -346,6 +356,9 @@ int keeper_wait(Keeper *keeper)
 
     while (waitpid(keeper->pid, &status, 0) < 0 && errno == EINTR)
         ;
+    if (!keeper->isolated) /* nothing to do, unless the keeper was killed */
+        keeper_clear(KEEPER_SUBREAPER, keeper->scratch);
+    g_clear_pointer(&keeper->scratch, g_free);
     keeper_close(&keeper->lifeline);
     keeper_close(&keeper->pidfd);
     keeper->pid = 0;

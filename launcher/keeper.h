@@ -24,9 +24,10 @@ typedef struct {
     int pidfd;     /* readable when the keeper has ended */
     int lifeline;  /* the keeper kills all when the last copy of this is closed */
     bool isolated; /* in a PID namespace */
+    char *scratch; /* of the command */
 } Keeper;
 
-/* The caller has one thread. */
+/* The caller has one thread and no other children. */
 bool keeper_start(Keeper *keeper, const KeeperCommand *command, GError **error);
 /* Has everything killed; returns at once. */
 void keeper_kill(Keeper *keeper);
