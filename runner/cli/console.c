@@ -349,22 +349,32 @@ static gboolean console_interrupt(gpointer user_data)
     return G_SOURCE_CONTINUE;
 }
 
+/* nohup(1) has it ignored, and means that. */
+static bool hangup_is_ignored(void)
+{
+    struct sigaction now;
+
+    return sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 int console_run(Console *console, Group *group, GError **error)
 {
     static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
-    guint sources[G_N_ELEMENTS(stops) + 1];
+    guint sources[G_N_ELEMENTS(stops) + 1], count = 0;
 
     console->group = group;
-    for (size_t i = 0; i < G_N_ELEMENTS(stops); i++)
-        sources[i] = g_unix_signal_add(stops[i], console_interrupt, console);
-    sources[G_N_ELEMENTS(stops)] = g_timeout_add(TICK_MS, console_tick, console);
+    for (size_t i = 0; i < G_N_ELEMENTS(stops); i++) {
+        if (stops[i] != SIGHUP || !hangup_is_ignored())
+            sources[count++] = g_unix_signal_add(stops[i], console_interrupt, console);
+    }
+    sources[count++] = g_timeout_add(TICK_MS, console_tick, console);
     if (!console->json)
         console_say_accepted(console);
     group_start(group);
     if (!console->done)
         g_main_loop_run(console->loop);
     /* From here a signal ends the program as usual: all that matters is in the store. */
-    for (size_t i = 0; i < G_N_ELEMENTS(sources); i++)
+    for (guint i = 0; i < count; i++)
         g_source_remove(sources[i]);
     logs_drain(console);
     if (console->error) {

@@ -88,7 +88,8 @@ def test_the_live_lines_show_how_it_goes(drover):
 
 
 def test_several_jobs_are_counted(drover):
-    job = write_shell(drover.work_dir, "echo ${{ matrix.x }}; sleep 1", extra="matrix: {x: [1, 2]}\n")
+    job = write_shell(drover.work_dir, "echo ${{ matrix.x }}; sleep 1",
+                      extra="matrix: {x: [1, 2]}\n")
     terminal = Terminal(drover, "run", job)
     terminal.until(r"^2 jobs: 1 (running|starting|pending)(, 1 (pending|succeeded|running))?$")
     terminal.until(r"^shell-\d #\d  running")

@@ -231,6 +231,16 @@ def test_other_signals_do_the_same(drover, number):
     assert "stopped at step" in out
 
 
+def test_nohup_means_what_it_says(drover):
+    process = drover.start("run", write_worker(drover.work_dir, steps=60, pause_s=0.02),
+                           preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    wait_for_event(drover, 1, "progress")
+    process.send_signal(signal.SIGHUP)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "[rank 0] finished step 60" in out
+
+
 def test_a_second_ctrl_c_kills_a_job_that_will_not_stop(drover):
     job = write_shell(drover.work_dir, "trap '' USR1 TERM INT\necho stubborn\n"
                                        "while :; do sleep 0.1; done",

@@ -5,6 +5,8 @@ drover_unit_test(runner cli_args runner_cli)
 drover_unit_test(runner cli_course runner_cli)
 drover_unit_test(runner cli_follow runner_cli)
 drover_unit_test(runner cli_format runner_cli)
+drover_unit_test(runner cli_jobs runner_cli)
+drover_unit_test(runner cli_table runner_cli)
 drover_unit_test(runner cli_text runner_cli)
 drover_unit_test(runner cli_view runner_cli)
 
