@@ -17,7 +17,8 @@
  *
  * max_duration counts metered time over all attempts. max_cost is turned into a point of metered
  * time before the attempt begins: the stop is asked for the grace before it, the kill two
- * heartbeats before, so the bill cannot pass the limit.
+ * heartbeats before. Should the end take longer than that, the meter stands still at the limit: the
+ * bill cannot pass it.
  */
 #include "runner/queue/bill.h"
 #include "runner/queue/run_priv.h"
@@ -129,11 +130,18 @@ bool run_is_at_rest(const Run *run)
     return !run->launch && !run->retry_source;
 }
 
+int64_t run_meter(const Run *run, int64_t mono_ms)
+{
+    const RunAttempt *attempt = &run->attempt;
+
+    if (attempt->meter_mono_ms < 0)
+        return -1;
+    return CLAMP(mono_ms - attempt->meter_mono_ms, 0, attempt->most_ms);
+}
+
 int64_t run_metered_ms(const Run *run)
 {
-    if (!is_at_work(run) || run->attempt.meter_mono_ms < 0)
-        return -1;
-    return MAX(0, run_mono_ms() - run->attempt.meter_mono_ms);
+    return is_at_work(run) ? run_meter(run, run_mono_ms()) : -1;
 }
 
 void run_age_leases(Run *run, int64_t used_ms)

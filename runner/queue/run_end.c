@@ -198,9 +198,7 @@ void run_reap(Run *run)
  * runs before the first process of the ranks, so one that fails has metered nothing. */
 static int64_t final_ms(const Run *run, const json_t *done)
 {
-    if (!done || run->attempt.meter_mono_ms < 0)
-        return -1;
-    return MAX(0, run_event_mono_ms(run, done) - run->attempt.meter_mono_ms);
+    return done ? run_meter(run, run_event_mono_ms(run, done)) : -1;
 }
 
 void run_finish(Run *run, const json_t *done)

@@ -21,6 +21,7 @@ typedef struct {
         meter_mono_ms; /* the first process of the ranks existed; -1: not yet, nothing is metered */
     int64_t stop_at_ms; /* of metered time: max_cost asks for the stop; INT64_MAX: never */
     int64_t kill_at_ms;
+    int64_t most_ms;    /* what max_cost pays for: nothing beyond is metered */
     GPtrArray *reports; /* Event *: not stored yet */
     Event *progress;    /* merged, not stored yet; NULL: none */
     Event *checkpoint;  /* the newest, not stored yet; NULL: none */
@@ -58,7 +59,9 @@ void run_tell(Run *run);
 /* An event about the job as it stands, now; `body` is taken. */
 Event *run_event(const Run *run, const char *type, json_t *body);
 bool run_load_leases(Run *run, GError **error);
-/* Metered time of the attempt at work; -1: nothing is metered. */
+/* Metered time of the attempt at a moment; -1: nothing is metered. */
+int64_t run_meter(const Run *run, int64_t mono_ms);
+/* The same now, of the attempt at work; -1: nothing is metered. */
 int64_t run_metered_ms(const Run *run);
 /* Brings the held leases at hand up to that time. */
 void run_age_leases(Run *run, int64_t used_ms);

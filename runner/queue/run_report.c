@@ -19,8 +19,10 @@
 
 void run_init_attempt(RunAttempt *attempt)
 {
-    *attempt =
-        (RunAttempt){.meter_mono_ms = -1, .stop_at_ms = G_MAXINT64, .kill_at_ms = G_MAXINT64};
+    *attempt = (RunAttempt){.meter_mono_ms = -1,
+                            .stop_at_ms = G_MAXINT64,
+                            .kill_at_ms = G_MAXINT64,
+                            .most_ms = G_MAXINT64};
     attempt->reports = g_ptr_array_new_with_free_func((GDestroyNotify)event_free);
 }
 

@@ -64,6 +64,7 @@ static bool plan_max_cost(Run *run, GPtrArray *leases)
         return true;
     if (kill <= 0)
         return false;
+    run->attempt.most_ms = left;
     run->attempt.kill_at_ms = kill;
     run->attempt.stop_at_ms = MAX(kill - run->spec->checkpoint.grace_ms, kill / 2);
     return true;

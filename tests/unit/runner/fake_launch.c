@@ -4,13 +4,16 @@
  * written in the job's `run`, as words. Parts divided by '|' are for attempt 1, 2, ...; the last
  * serves all that follow.
  *
- *   started running setup stopping   the event
- *   setup_if_due                     setup and setup_done:0 where the plan has a setup
- *   raw=JSON                         the line as it is
- *   setup_done:N progress:N checkpoint:N note:N   the event with N; progress: one for each step to
- * N sleep:MS wait                    until the time is over; for ever deaf from here on "stop" is
- * not heard, only "kill" done:REASON[:CODE]               the last event, and the end die the end
- * without it
+ *   started running setup stopping      the event
+ *   setup_done:N checkpoint:N note:N    the event with N
+ *   progress:N                          one event for each step to N
+ *   setup_if_due                        setup and setup_done:0 where the plan has a setup
+ *   raw=JSON                            the line as it is
+ *   sleep:MS wait                       until the time is over; for ever
+ *   deaf                                from here on "stop" is not heard, only "kill"
+ *   slow                                from here on a kill takes 300 ms
+ *   done:REASON[:CODE]                  the last event, and the end
+ *   die                                 the end without it
  *
  * While it sleeps, "stop" ends in done:requested, "kill" in done:killed, end of file in nothing.
  */
@@ -60,34 +63,38 @@ static void tell_progress(int steps)
                        "step", step, "steps", steps, "loss", 10.0 / step, "share", 0.5));
 }
 
-static void obey(bool deaf)
+typedef struct {
+    bool deaf;
+    bool slow;
+    bool setup_due;
+} Fake;
+
+static void obey(const Fake *fake)
 {
     char line[64] = "";
 
     if (read(STDIN_FILENO, line, sizeof line - 1) <= 0)
         exit(0);
-    if (strstr(line, "kill"))
+    if (strstr(line, "kill")) {
+        if (fake->slow)
+            g_usleep(300000);
         tell_done("killed", 137);
-    if (strstr(line, "stop") && !deaf) {
+    }
+    if (strstr(line, "stop") && !fake->deaf) {
         tell(json_pack("{s:s, s:s}", "event", "stopping", "reason", "requested"));
         tell_done("requested", 0);
     }
 }
 
-static void wait_until(int64_t until, bool deaf)
+static void wait_until(int64_t until, const Fake *fake)
 {
     while (mono_ms() < until) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
 
         if (poll(&in, 1, (int)MIN(until - mono_ms(), 1000)) > 0)
-            obey(deaf);
+            obey(fake);
     }
 }
-
-typedef struct {
-    bool deaf;
-    bool setup_due;
-} Fake;
 
 static void play_setup(const Fake *fake)
 {
@@ -114,10 +121,12 @@ static void play(const char *word, Fake *fake)
         _exit(1);
     else if (g_str_equal(name, "deaf"))
         fake->deaf = true;
+    else if (g_str_equal(name, "slow"))
+        fake->slow = true;
     else if (g_str_equal(name, "sleep"))
-        wait_until(mono_ms() + number, fake->deaf);
+        wait_until(mono_ms() + number, fake);
     else if (g_str_equal(name, "wait"))
-        wait_until(INT64_MAX, fake->deaf);
+        wait_until(INT64_MAX, fake);
     else if (g_str_equal(name, "done"))
         tell_done(part[1], part[2] ? atoi(part[2]) : 0);
     else if (g_str_equal(name, "progress"))

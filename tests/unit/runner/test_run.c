@@ -237,6 +237,19 @@ static void test_max_cost_deaf(Fixture *fixture, gconstpointer data)
     g_assert_cmpint(invoice->total, <=, 500);
 }
 
+/* Not even the kill is in time: what is over the limit is not metered. */
+static void test_max_cost_slow_kill(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(Invoice) invoice = NULL;
+
+    (void)data;
+    watch_run_one(fixture, "started running deaf slow wait", "limits: {max_cost: 0.0005}\n");
+    watch_assert_ended(fixture, JOB_FAILED, "max_cost", NULL);
+    invoice = bill_build(fixture->store, watch_first, NULL);
+    g_assert_cmpint(invoice->total, <=, 500);
+    g_assert_cmpint(invoice->total, >=, 499);
+}
+
 static void test_max_cost_too_small(Fixture *fixture, gconstpointer data)
 {
     (void)data;
@@ -286,6 +299,7 @@ int main(int argc, char **argv)
         {"never-fits", test_never_fits},
         {"max-cost", test_max_cost},
         {"max-cost-deaf", test_max_cost_deaf},
+        {"max-cost-slow-kill", test_max_cost_slow_kill},
         {"max-cost-too-small", test_max_cost_too_small},
         {"max-duration-spans-attempts", test_max_duration_spans_attempts},
         {"deadline", test_deadline},
