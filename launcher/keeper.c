@@ -22,10 +22,12 @@
  *   drover launch  the lifeline closes: nothing
  *   both, or pkill drover: the same, for the keeper carries another name (comm): nothing
  *   the keeper     1, 2: the kernel kills the namespace: nothing
- *                  3: its children become the launcher's, a subreaper too, which kills them:
- * nothing keeper and launcher together 1, 2: nothing 3: what has not left the chain of parents dies
- * with it (PR_SET_PDEATHSIG: mpirun, then `drover rank`, then the rank); what had detached itself
- * survives. This is the one hole.
+ *                  3: its children become the launcher's, a subreaper too, which kills: nothing
+ *   keeper and launcher together
+ *                  1, 2: nothing
+ *                  3: what has not left the chain of parents dies with it (PR_SET_PDEATHSIG:
+ *                  mpirun, then `drover rank`, then the rank); what had detached itself survives.
+ *                  This is the one hole.
  *
  * Files: Open MPI's session files and shared memory go to `scratch`. In 1 and 2 that is a tmpfs
  * which only the mount namespace has, so it is gone when the namespace is. In 3 it is a symbolic
