@@ -13,10 +13,9 @@
 typedef struct {
     const char *const *argv; /* argv[0] is a path */
     const char *const *env;
-    const char *dir; /* where it starts */
-    const char
-        *scratch;  /* existing folder that is empty memory for it, gone afterwards; NULL: none */
-    int output_fd; /* its stdout and stderr; stdin is /dev/null */
+    const char *dir;     /* where it starts */
+    const char *scratch; /* existing folder: empty memory for it, gone afterwards. NULL: none */
+    int output_fd;       /* its stdout and stderr; stdin is /dev/null */
 } KeeperCommand;
 
 typedef struct {

@@ -12,10 +12,9 @@
 
 #include <stdint.h>
 
-#define RANK_LINK_SOCKET                                                         \
-    "launch.sock" /* in the attempt's folder; both sides go there first, since a \
-                     socket's path must be short */
-#define RANK_LINK_PLAN "plan.json"
+/* In the attempt's folder. Both sides go there first, since the path of a socket must be short. */
+#define RANK_LINK_SOCKET "launch.sock"
+#define RANK_LINK_PLAN   "plan.json"
 
 /* Names a variable with names, divided by commas, of variables that are for the engine and not for
  * the program. */
