@@ -3,8 +3,8 @@
  * Both ends of the pipes between the runner and `drover launch`.
  *
  *   stdin   the plan as one line, then the lines "stop" and "kill". Its end means that the runner
- * is gone: everything is killed stdout  events. The keeper holds a copy of it, so its end means
- * that nothing runs any more
+ *           is gone: everything is killed
+ *   stdout  events. The keeper holds a copy of it, so its end means that nothing runs any more
  *
  * The launcher is in a session of its own: the terminal's Ctrl-C is the runner's to understand.
  */
