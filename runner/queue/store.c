@@ -255,6 +255,20 @@ const char *store_get_dir(const Store *store)
     return store->dir;
 }
 
+bool store_has_changed(Store *store)
+{
+    g_autoptr(DbQuery) query = db_query(store->db, "PRAGMA data_version", NULL);
+    int64_t version;
+
+    if (!query || db_step(store->db, query, NULL) != DB_ROW)
+        return true;
+    version = sqlite3_column_int64(query, 0);
+    if (version == store->data_version)
+        return false;
+    store->data_version = version;
+    return true;
+}
+
 char *store_get_job_dir(const Store *store, JobId job)
 {
     g_autofree char *id = g_strdup_printf("%" PRId64, job.value);

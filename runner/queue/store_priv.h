@@ -22,6 +22,9 @@ struct Store {
 /* Some process holds the job's lock right now. */
 bool store_is_locked(const Store *store, JobId job);
 
+/* Somebody else wrote to the store since the last call. */
+bool store_has_changed(Store *store);
+
 /* ---- store_jobs.c ---- */
 
 /* The row as stored, without `owned`. */
@@ -60,10 +63,5 @@ GHashTable *store_list_busy(Store *store, const char *node, GError **error);
 bool store_end_attempt(Store *store, const Event *event, int64_t used_ms, GError **error);
 /* Sets `posted` on the job's released leases. */
 bool store_mark_posted(Store *store, JobId job, GError **error);
-
-/* ---- store_recover.c ---- */
-
-/* Somebody else wrote to the store since the last call. */
-bool store_has_changed(Store *store);
 
 #endif

@@ -20,20 +20,6 @@
 
 #include <string.h>
 
-bool store_has_changed(Store *store)
-{
-    g_autoptr(DbQuery) query = db_query(store->db, "PRAGMA data_version", NULL);
-    int64_t version;
-
-    if (!query || db_step(store->db, query, NULL) != DB_ROW)
-        return true;
-    version = sqlite3_column_int64(query, 0);
-    if (version == store->data_version)
-        return false;
-    store->data_version = version;
-    return true;
-}
-
 /* Ids in the first column. */
 static GArray *list_ids(Store *store, const char *sql, GError **error)
 {
