@@ -272,8 +272,6 @@ static void test_resume_with_dependencies(Fixture *fixture, gconstpointer data)
 
 static void test_runner_is_killed(Fixture *fixture, gconstpointer data)
 {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Job) dead = NULL;
     g_autoptr(GPtrArray) leases = NULL;
     int said[2];
     char byte;

@@ -420,8 +420,9 @@ static void test_check_finds(Fixture *fixture, gconstpointer data)
         "UPDATE jobs SET step = 7",
         "UPDATE jobs SET state = 'failed', ended_at_ms = 1",
         "UPDATE jobs SET state = 'odd'",
-        "INSERT INTO leases SELECT 9, job, 7, supplier, node, device, model, price_usd_micro,"
-        " io_usd_micro, granted_at_ms + 10, 5, 1, 1 FROM leases",
+        /* The same device a moment after its last lease began. */
+        ("INSERT INTO leases SELECT 9, job, 7, supplier, node, device, model, price_usd_micro, "
+         "io_usd_micro, granted_at_ms + 10, 5, 1, 1 FROM leases"),
         "UPDATE leases SET posted = 0",
         "UPDATE leases SET released = 0, posted = 0",
     };
