@@ -65,8 +65,8 @@ static const Flag flags[] = {
     {"sample", "N", "tokens to write at the end (0)", KIND_WHOLE, PLACE(sample), 0, MILLION},
     {"temperature", "X", "of the sample, 0: always the likeliest token (0.8)", KIND_REAL,
      PLACE(temperature), 0, 100},
-    {"threads", "N", "of a rank (default: $OMP_NUM_THREADS, else the cores it may use)", KIND_WHOLE,
-     PLACE(threads), 0, 1024},
+    {"threads", "N", "of a rank (default: $OMP_NUM_THREADS, else its part of the cores)",
+     KIND_WHOLE, PLACE(threads), 0, 1024},
     {"quiet", NULL, "no line but errors and the sample", KIND_FLAG, PLACE(quiet), 0, 0},
     {"help", NULL, "this text", KIND_FLAG, PLACE(help), 0, 0},
 };

@@ -27,10 +27,12 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PRINT_S     2.0 /* between lines */
 #define REPORT_S    0.1 /* between reports to the launcher */
@@ -211,6 +213,24 @@ static int state_share(Train *train, Fault *fault)
     return coll_fault(train, rc, "sharing the weights", fault);
 }
 
+/* Without --threads and OMP_NUM_THREADS: the cores this rank is bound to, or its part of the node's
+ * where the node's ranks are not bound. 0: as OpenMP has it. */
+static int threads_choose(const Train *train)
+{
+    const char *set = getenv("OMP_NUM_THREADS");
+    int local = coll_local_size(train->comm), cores;
+    cpu_set_t mine;
+
+    if (train->options->threads || (set && *set))
+        return (int)train->options->threads;
+    if (local < 2 || sched_getaffinity(0, sizeof(mine), &mine))
+        return 0;
+    cores = CPU_COUNT(&mine);
+    if (cores < sysconf(_SC_NPROCESSORS_ONLN))
+        return cores;
+    return cores / local > 1 ? cores / local : 1;
+}
+
 static int memory_take(Train *train, Fault *fault)
 {
     const Options *options = train->options;
@@ -230,7 +250,7 @@ static int memory_take(Train *train, Fault *fault)
     train->seconds = calloc(train->ranks, sizeof(*train->seconds));
     if (!train->tokens || !train->votes || !train->seconds)
         return fault_set(fault, "no memory for the batch");
-    if (model_new(&config, train->micro, (int)options->threads, &train->model, fault))
+    if (model_new(&config, train->micro, threads_choose(train), &train->model, fault))
         return -1;
     count = model_get_params(train->model)->count;
     return adamw_init(&train->adamw, count, fault);
