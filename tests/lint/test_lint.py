@@ -41,7 +41,7 @@ STATE_ALLOWED = {
     ("stop.c.o", "state.0"),  # a signal handler reaches nothing but what is static
 }
 
-# Signatures that every MPI and NCCL program knows: send, recv, count, type, operation, communicator.
+# Signatures that every MPI and NCCL program knows: buffers, count, type, operation, communicator.
 PARAMETERS_ALLOWED = {"coll_all_reduce", "coll_all_reduce_start", "coll_reduce_scatter"}
 
 

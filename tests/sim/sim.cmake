@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# drover_sim(NAME LINK ...): sim_NAME.c becomes a program and a test. Without arguments it takes a new
-# seed, which it prints; with one, `build/tests/sim_NAME SEED`, it replays.
+# drover_sim(NAME LINK ...): sim_NAME.c becomes a program and a test. Without arguments it takes a
+# new seed, which it prints; with one, `build/tests/sim_NAME SEED`, it replays.
 function(drover_sim name)
   add_executable(sim_${name} sim/sim_${name}.c)
   target_link_libraries(sim_${name} PRIVATE drover_flags PkgConfig::GLIB ${ARGN})
