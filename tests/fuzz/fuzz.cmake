@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# drover_fuzz(NAME LINK ...): fuzz_NAME.c becomes the program fuzz/fuzz_NAME, and a test that runs it
-# over fuzz/corpus/NAME. With -DDROVER_FUZZ=ON it is a libFuzzer target and can search; else its main
-# is replay.c.
+# drover_fuzz(NAME LINK ...): fuzz_NAME.c becomes the program fuzz/fuzz_NAME, and a test that runs
+# it over fuzz/corpus/NAME. With -DDROVER_FUZZ=ON it is a libFuzzer target and can search; else its
+# main is replay.c.
 function(drover_fuzz name)
   set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
   add_executable(fuzz_${name} fuzz/fuzz_${name}.c)
