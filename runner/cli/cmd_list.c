@@ -22,7 +22,7 @@ static void row_add(Table *table, const Job *job, const Invoice *invoice, int64_
     table_add(table, g_strdup(job->name));
     table_add(table, g_strdup(job_state_name(job->state)));
     table_add(table, format_age(now_ms - job->created_at_ms));
-    table_add(table, jobs_format_elapsed(job, now_ms));
+    table_add(table, jobs_format_ran(invoice));
     table_add(table, jobs_format_progress(job));
     table_add(table, isnan(job->loss) ? NULL : format_loss(job->loss));
     table_add(table, money_format(invoice->asset, invoice->total));

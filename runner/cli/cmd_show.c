@@ -143,7 +143,7 @@ static void head_print(const Show *show)
     printf("%s #%" G_GINT64_FORMAT "  %s\n", job->name, job->id.value, job_state_name(job->state));
     line_print("reason", g_strdup(job->reason));
     line_print("created", g_strdup_printf("%s, %s ago", created, age));
-    line_print("ran", jobs_format_elapsed(job, jobs_now_ms()));
+    line_print("ran", jobs_format_ran(show->invoice));
     if (job->exit_code > 0)
         line_print("exit code", g_strdup_printf("%d", job->exit_code));
     line_print("attempts", g_strdup_printf("%d", job->attempts));

@@ -77,11 +77,30 @@ char *jobs_format_progress(const Job *job)
     return NULL;
 }
 
-char *jobs_format_elapsed(const Job *job, int64_t now_ms)
+/* An attempt with devices of several models has several lines: the longest of them, once. */
+static int64_t get_ran_ms(const Invoice *invoice, guint index)
 {
-    if (!job->started_at_ms)
-        return NULL;
-    return format_duration((job->ended_at_ms ? job->ended_at_ms : now_ms) - job->started_at_ms);
+    const InvoiceLine *line = g_ptr_array_index(invoice->lines, index);
+    int64_t ran_ms = line->gpu_ms / line->devices;
+
+    for (guint i = 0; i < invoice->lines->len; i++) {
+        const InvoiceLine *other = g_ptr_array_index(invoice->lines, i);
+        int64_t other_ms = other->gpu_ms / other->devices;
+
+        if (other->attempt == line->attempt &&
+            (other_ms > ran_ms || (other_ms == ran_ms && i < index)))
+            return 0;
+    }
+    return ran_ms;
+}
+
+char *jobs_format_ran(const Invoice *invoice)
+{
+    int64_t ran_ms = 0;
+
+    for (guint i = 0; i < invoice->lines->len; i++)
+        ran_ms += get_ran_ms(invoice, i);
+    return invoice->lines->len ? format_duration(ran_ms) : NULL;
 }
 
 PriceList *jobs_load_prices(const CliArgs *args, GError **error)

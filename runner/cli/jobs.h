@@ -18,8 +18,8 @@ Job *jobs_find(Store *store, const char *word, GError **error);
 json_t *jobs_to_json(const Job *job);
 /* "41 %" or "step 12", NULL where the job told nothing. */
 char *jobs_format_progress(const Job *job);
-/* From its first process to its end, or to now; NULL: it has not started. */
-char *jobs_format_elapsed(const Job *job, int64_t now_ms);
+/* The metered time of all its attempts, without the pauses between; NULL: it had no device yet. */
+char *jobs_format_ran(const Invoice *invoice);
 
 /* Of --prices, else $DROVER_PRICES, else the one built in. */
 PriceList *jobs_load_prices(const CliArgs *args, GError **error);

@@ -51,20 +51,33 @@ static void test_what_has_not_happened_is_null(void)
     g_assert_cmpint(json_integer_value(json_object_get(json, "job")), ==, 7);
     g_assert_cmpstr(json_string_value(json_object_get(json, "state")), ==, "pending");
     g_assert_null(jobs_format_progress(&job));
-    g_assert_null(jobs_format_elapsed(&job, 5));
     json_decref(json);
 }
 
-static void test_progress_and_elapsed(void)
+static void test_progress(void)
 {
-    Job job = {.step = 41, .steps = 100, .started_at_ms = 1000, .ended_at_ms = 73000};
+    Job job = {.step = 41, .steps = 100};
 
     expect(jobs_format_progress(&job), "41 %");
-    expect(jobs_format_elapsed(&job, 999999), "1m12s");
     job.steps = 0;
-    job.ended_at_ms = 0;
     expect(jobs_format_progress(&job), "step 41");
-    expect(jobs_format_elapsed(&job, 4000), "3.0s");
+}
+
+/* Attempt 1 on two devices for 2 s, attempt 2 on two models for 70 s and a bit less. */
+static void test_ran_is_the_time_of_the_attempts(void)
+{
+    InvoiceLine lines[] = {{.attempt = 1, .devices = 2, .gpu_ms = 4000},
+                           {.attempt = 2, .devices = 1, .gpu_ms = 70000},
+                           {.attempt = 2, .devices = 3, .gpu_ms = 209997}};
+    g_autoptr(GPtrArray) array = g_ptr_array_new();
+    Invoice invoice = {.lines = array};
+
+    g_assert_null(jobs_format_ran(&invoice));
+    for (size_t i = 0; i < G_N_ELEMENTS(lines); i++)
+        g_ptr_array_add(array, &lines[i]);
+    expect(jobs_format_ran(&invoice), "1m12s");
+    lines[2].gpu_ms = 210000; /* as long: still once */
+    expect(jobs_format_ran(&invoice), "1m12s");
 }
 
 static void test_the_folder_of_a_job_file(void)
@@ -112,7 +125,8 @@ int main(int argc, char **argv)
     g_test_add_func("/cli/jobs/usd", test_usd_has_cents_at_least);
     g_test_add_func("/cli/jobs/amounts", test_amounts_come_twice);
     g_test_add_func("/cli/jobs/nulls", test_what_has_not_happened_is_null);
-    g_test_add_func("/cli/jobs/progress", test_progress_and_elapsed);
+    g_test_add_func("/cli/jobs/progress", test_progress);
+    g_test_add_func("/cli/jobs/ran", test_ran_is_the_time_of_the_attempts);
     g_test_add_func("/cli/jobs/folder", test_the_folder_of_a_job_file);
     g_test_add_func("/cli/jobs/ascii", test_invoices_in_ascii);
     return g_test_run();
