@@ -8,8 +8,8 @@
 #define HOUR_MS 3600000
 
 /* What the invoice would say, were each device leased for `duration_ms`. */
-static bool amount_get(const Quote *quote, const PriceList *prices, int64_t duration_ms,
-                       int64_t *total, GError **error)
+static bool amount_get(Quote *quote, const PriceList *prices, int64_t duration_ms, int64_t *total,
+                       GError **error)
 {
     const GArray *devices = quote->match->devices;
     g_autofree MeterLease *leases = g_new0(MeterLease, devices->len);
@@ -35,6 +35,7 @@ static bool amount_get(const Quote *quote, const PriceList *prices, int64_t dura
         return false;
     }
     *total = invoice->total;
+    quote->fee_bp = invoice->fee_bp;
     return true;
 }
 
@@ -61,7 +62,7 @@ char *quote_format(const Quote *quote, const JobSpec *spec)
     g_autofree char *per_hour = money_format(quote->asset, quote->per_hour);
     g_autofree char *at_most = money_format(quote->asset, quote->at_most);
     g_autofree char *duration = format_duration(spec->limits.max_duration_ms);
-    g_autofree char *limit = NULL;
+    g_autofree char *limit = NULL, *fee = NULL;
 
     if (quote->match->result != MATCH_FITS)
         return g_steal_pointer(&what);
@@ -70,8 +71,13 @@ char *quote_format(const Quote *quote, const JobSpec *spec)
 
         limit = g_strdup_printf(", and stops at %s", usd);
     }
-    return g_strdup_printf("%s: %s per hour, at most %s in %s%s", what, per_hour, at_most, duration,
-                           limit ? limit : "");
+    if (quote->fee_bp) {
+        g_autofree char *percent = money_format_decimal(quote->fee_bp, 2);
+
+        fee = g_strdup_printf("with %s %% fee ", percent);
+    }
+    return g_strdup_printf("%s: %s%s per hour, at most %s in %s%s", what, fee ? fee : "", per_hour,
+                           at_most, duration, limit ? limit : "");
 }
 
 json_t *quote_to_json(const Quote *quote, const JobSpec *spec)

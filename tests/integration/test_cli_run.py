@@ -106,6 +106,7 @@ def test_quote_is_what_the_bill_follows(drover):
     quote = drover.json("quote", job)["jobs"][0]
     assert quote["fits"] and quote["max_duration_ms"] == 7200000
     assert quote["at_most_units"] == pytest.approx(2 * quote["per_hour_units"], abs=2)
+    assert f"with 2.00 % fee {quote['per_hour']} USDC per hour" in drover("quote", job).stdout
     drover("run", job)
     invoice = check_bill(drover, 1)
     assert invoice["total_units"] <= quote["per_hour_units"]
