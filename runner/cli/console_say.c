@@ -65,10 +65,19 @@ static bool is_sibling_wait(const Console *console, const Job *job)
     return job->cause && g_strv_contains(causes, job->cause) && has_active(console);
 }
 
+/* For other jobs, as was said: one is enough, however many there are. */
+static bool is_still_waiting(const Job *job, const Job *before)
+{
+    return before->state == JOB_PENDING && g_strcmp0(job->cause, "dependency") == 0 &&
+           g_strcmp0(before->cause, "dependency") == 0;
+}
+
 static void say_pending(Console *console, const Job *job, const Job *before)
 {
     g_autofree char *words = NULL;
 
+    if (is_still_waiting(job, before))
+        return;
     if (job->cause && strcmp(job->cause, "interrupted") == 0)
         words = g_strdup_printf(
             "is interrupted; to carry on: drover run --resume %" G_GINT64_FORMAT, job->id.value);

@@ -356,3 +356,13 @@ def test_a_matrix_is_several_jobs(drover):
     assert [one["state"] for one in jobs] == ["succeeded", "succeeded"]
     for one in jobs:
         check_bill(drover, one["job"])
+
+
+def test_waiting_for_a_matrix_is_said_once(drover):
+    job = write_shell(drover.work_dir, "true", extra="matrix: {x: [1, 2, 3]}\n")
+    job.write_text(job.read_text() + "---\nversion: 1\nname: after\nrun: echo after\n"
+                   "depends_on: [{job: shell}]\n")
+    done = drover("run", job)
+    assert done.stdout == "[after #4 rank 0] after\n"
+    assert done.stderr.count("after #4 pending: waits for 'shell-1' (job 1)") == 1
+    assert done.stderr.count("after #4 pending") == 1
