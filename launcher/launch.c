@@ -68,6 +68,17 @@ typedef struct {
     LineReader lines;
 } LaunchServer;
 
+/* Obeys the whole lines at hand. */
+static void server_obey(LaunchServer *server)
+{
+    for (char *line; (line = lines_next(&server->lines)); g_free(line)) {
+        if (strcmp(line, "stop") == 0)
+            attempt_stop(server->attempt, ATTEMPT_STOP_REQUESTED);
+        else if (strcmp(line, "kill") == 0)
+            attempt_stop(server->attempt, ATTEMPT_STOP_KILL);
+    }
+}
+
 static gboolean server_command(int fd, GIOCondition condition, void *user_data)
 {
     LaunchServer *server = user_data;
@@ -75,12 +86,7 @@ static gboolean server_command(int fd, GIOCondition condition, void *user_data)
 
     (void)fd;
     (void)condition;
-    for (char *line; (line = lines_next(&server->lines)); g_free(line)) {
-        if (strcmp(line, "stop") == 0)
-            attempt_stop(server->attempt, ATTEMPT_STOP_REQUESTED);
-        else if (strcmp(line, "kill") == 0)
-            attempt_stop(server->attempt, ATTEMPT_STOP_KILL);
-    }
+    server_obey(server);
     if (!end && server->lines.data->len <= LINE_MAX_COMMAND)
         return G_SOURCE_CONTINUE;
     attempt_stop(server->attempt, ATTEMPT_STOP_KILL);
@@ -131,6 +137,7 @@ static void server_run(const Plan *plan, const char *program, LineReader *lines,
     g_unix_fd_add(STDIN_FILENO, G_IO_IN | G_IO_HUP, server_command, &server);
     g_unix_fd_add(signals, G_IO_IN, server_signal, &server);
     attempt_begin(server.attempt);
+    server_obey(&server); /* what came along with the plan */
     if (!attempt_is_done(server.attempt))
         g_main_loop_run(loop);
     event_out_drain(out);

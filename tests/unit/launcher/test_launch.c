@@ -407,6 +407,17 @@ static void test_stop_ignored(void)
     g_assert_cmpuint(run_count_processes(run->dir), ==, 0);
 }
 
+/* The launcher finds the request behind the plan, in one read. */
+static void test_stop_at_once(void)
+{
+    g_autoptr(Run) run = run_new("exec sleep 1000", 1, 1);
+
+    run->plan->max_duration_ms = 10000; /* where it is not heard */
+    run_start(run);
+    launch_stop(run->launch, false);
+    g_assert_cmpstr(run_string(run_wait(run, NULL), "reason"), ==, "requested");
+}
+
 static void test_stop_now(void)
 {
     g_autoptr(Run) run = run_new("trap '' TERM; echo r > ready; while :; do sleep 1; done", 1, 1);
@@ -628,6 +639,7 @@ int main(int argc, char **argv)
     g_test_add_func("/launch/stop_grace", test_stop_grace);
     g_test_add_func("/launch/stop_no_handler", test_stop_no_handler);
     g_test_add_func("/launch/stop_ignored", test_stop_ignored);
+    g_test_add_func("/launch/stop_at_once", test_stop_at_once);
     g_test_add_func("/launch/stop_now", test_stop_now);
     g_test_add_func("/launch/deadline", test_deadline);
     g_test_add_func("/launch/engine_missing", test_engine_missing);
