@@ -28,7 +28,7 @@
 typedef struct {
     Run *run;
     bool out;                 /* stopped by hand: not started again */
-    int64_t ready_at_mono_ms; /* when nothing but devices kept it waiting; -1: not yet */
+    int64_t ready_at_mono_ms; /* since when nothing but devices keeps it waiting; -1: it does not */
 } Member;
 
 /* A job of the same file that a resumed one may depend on, and that is not ours. */
@@ -451,15 +451,19 @@ static int64_t count_parallel(const Group *group, const char *matrix_group)
     return count;
 }
 
+/* Each wait for devices counts by itself: a retry begins a new one. */
 static void keep_start_within(Member *member)
 {
     int64_t within = run_get_spec(member->run)->limits.start_within_ms;
     g_autofree char *reason = NULL;
 
+    if (job_of(member)->state != JOB_PENDING) {
+        member->ready_at_mono_ms = -1;
+        return;
+    }
     if (member->ready_at_mono_ms < 0)
         member->ready_at_mono_ms = run_mono_ms();
-    if (job_of(member)->state != JOB_PENDING || within == G_MAXINT64 ||
-        run_mono_ms() - member->ready_at_mono_ms < within)
+    if (within == G_MAXINT64 || run_mono_ms() - member->ready_at_mono_ms < within)
         return;
     reason =
         g_strdup_printf("limits.start_within: not started after %.3g s: %s", (double)within / 1000,

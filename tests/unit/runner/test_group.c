@@ -251,6 +251,33 @@ static void test_start_within(Fixture *fixture, gconstpointer data)
     watch_finish(&fixture->watch);
 }
 
+static void act_take_device(Fixture *fixture)
+{
+    g_autofree char *yaml = watch_job_file("started running sleep:200 done:succeeded", "");
+
+    watch_open(fixture, &fixture->other);
+    watch_add(&fixture->other, yaml);
+    group_start(fixture->other.group);
+}
+
+/* Another job takes the device between two attempts: the retry's own wait is what counts, not the
+ * time since the first one. */
+static void test_start_within_of_retry(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *yaml = watch_job_file(
+        "started running sleep:2100 done:failed:1|started running done:succeeded",
+        "limits: {start_within: 2s}\n"
+        "retry: {on: [nonzero_exit], max: 1, backoff: 100ms..100ms}\n");
+
+    (void)data;
+    fixture->watch.act_on = "retrying";
+    fixture->watch.act = act_take_device;
+    watch_run(fixture, yaml);
+    watch_finish(&fixture->other);
+    watch_assert_ended(fixture, JOB_SUCCEEDED, NULL, NULL);
+    g_assert_cmpuint(watch_count_events(fixture, watch_first, "waiting"), ==, 1);
+}
+
 /* Resuming a job takes along what it depends on. */
 static void test_resume_with_dependencies(Fixture *fixture, gconstpointer data)
 {
@@ -363,6 +390,7 @@ int main(int argc, char **argv)
         {"max-parallel", test_max_parallel},
         {"waits-for-device", test_waits_for_device},
         {"start-within", test_start_within},
+        {"start-within-of-retry", test_start_within_of_retry},
         {"resume-with-dependencies", test_resume_with_dependencies},
         {"runner-is-killed", test_runner_is_killed},
         {"store-breaks", test_store_breaks},
