@@ -310,7 +310,7 @@ static bool store_beat(Run *run, int64_t used_ms, GError **error)
     g_autoptr(DbTx) tx = db_begin(store->db, false, error);
 
     return tx && (used_ms < 0 || store_beat_leases(store, run->job->id, used_ms, error)) &&
-           run_flush(run, error) && db_commit(tx, error);
+           run_flush(run, error) && run_commit(run, tx, error);
 }
 
 static void keep_max_cost(Run *run, int64_t used_ms)

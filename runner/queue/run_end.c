@@ -151,7 +151,7 @@ static bool store_end(Run *run, const End *end, int64_t used_ms, GError **error)
     g_autoptr(DbTx) tx = db_begin(store->db, true, error);
 
     return tx && run_flush(run, error) && store_end_attempt(store, event, used_ms, error) &&
-           db_commit(tx, error) && run_load_leases(run, error);
+           run_commit(run, tx, error) && run_load_leases(run, error);
 }
 
 static gboolean on_retry(gpointer user_data)

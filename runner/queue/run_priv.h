@@ -76,8 +76,10 @@ void run_init_attempt(RunAttempt *attempt);
 void run_clear_attempt(RunAttempt *attempt);
 /* Takes one event of drover launch, all but "done". False: the store failed. */
 bool run_report(Run *run, const json_t *event, GError **error);
-/* Stores what has been held back. */
+/* Adds what has been held back to the transaction that is open; run_commit() ends that one, and
+ * only then is it held back no more. */
 bool run_flush(Run *run, GError **error);
+bool run_commit(Run *run, DbTx *tx, GError **error);
 /* The event's own time where it has a credible one. */
 int64_t run_event_mono_ms(const Run *run, const json_t *event);
 

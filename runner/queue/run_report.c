@@ -113,7 +113,7 @@ static bool append_now(Run *run, const char *type, const json_t *event, GError *
         run->attempt.meter_mono_ms = run_event_mono_ms(run, event);
     tx = db_begin(store->db, false, error);
     if (!tx || !run_flush(run, error) || !store_append(store, stored, error) ||
-        !db_commit(tx, error))
+        !run_commit(run, tx, error))
         return false;
     run_tell(run);
     return true;
@@ -133,6 +133,13 @@ static void hold_back(Run *run, const char *type, const json_t *event)
     }
 }
 
+static bool flush_now(Run *run, GError **error)
+{
+    g_autoptr(DbTx) tx = db_begin(run->config->store->db, false, error);
+
+    return tx && run_flush(run, error) && run_commit(run, tx, error);
+}
+
 bool run_report(Run *run, const json_t *event, GError **error)
 {
     static const char *const at_once[] = {"setup", "setup_done", "started", "running", "stopping"};
@@ -149,7 +156,7 @@ bool run_report(Run *run, const json_t *event, GError **error)
             hold_back(run, type, event);
     }
     if (run->attempt.checkpoint && run->attempt.checkpoints++ < CHECKPOINTS_MOST)
-        return run_flush(run, error);
+        return flush_now(run, error);
     return true;
 }
 
@@ -157,20 +164,20 @@ bool run_flush(Run *run, GError **error)
 {
     RunAttempt *attempt = &run->attempt;
     Store *store = run->config->store;
-    g_autoptr(DbTx) tx = NULL;
 
-    if (attempt->reports->len == 0 && !attempt->progress && !attempt->checkpoint)
-        return true;
-    tx = db_begin(store->db, false, error);
-    if (!tx)
-        return false;
     for (guint i = 0; i < attempt->reports->len; i++) {
         if (!store_append(store, g_ptr_array_index(attempt->reports, i), error))
             return false;
     }
-    if ((attempt->progress && !store_append(store, attempt->progress, error)) ||
-        (attempt->checkpoint && !store_append(store, attempt->checkpoint, error)) ||
-        !db_commit(tx, error))
+    return (!attempt->progress || store_append(store, attempt->progress, error)) &&
+           (!attempt->checkpoint || store_append(store, attempt->checkpoint, error));
+}
+
+bool run_commit(Run *run, DbTx *tx, GError **error)
+{
+    RunAttempt *attempt = &run->attempt;
+
+    if (!db_commit(tx, error))
         return false;
     g_ptr_array_set_size(attempt->reports, 0);
     g_clear_pointer(&attempt->progress, event_free);

@@ -225,6 +225,33 @@ static void test_max_cost(Fixture *fixture, gconstpointer data)
     }
 }
 
+typedef struct {
+    const Fixture *fixture;
+    int left;
+} FailingCommits;
+
+static int on_commit(void *user_data)
+{
+    FailingCommits *failing = user_data;
+
+    return strstr(failing->fixture->watch.log->str, "t:running") && failing->left-- > 0;
+}
+
+/* As on a full disk: what a heartbeat could not store comes with the next that can. */
+static void test_failed_heartbeats(Fixture *fixture, gconstpointer data)
+{
+    FailingCommits failing = {fixture, 4};
+
+    (void)data;
+    sqlite3_commit_hook(store_get_db(fixture->store), on_commit, &failing);
+    watch_run_one(fixture, "started running note:1 progress:5 sleep:300 done:succeeded", "");
+    sqlite3_commit_hook(store_get_db(fixture->store), NULL, NULL);
+    g_assert_cmpint(failing.left, <, 0);
+    watch_assert_ended(fixture, JOB_SUCCEEDED, NULL, NULL);
+    g_assert_cmpuint(watch_count_events(fixture, watch_first, "note"), ==, 1);
+    g_assert_cmpuint(watch_count_events(fixture, watch_first, "progress"), ==, 1);
+}
+
 /* The program does not hear the stop: it is killed before the limit all the same. */
 static void test_max_cost_deaf(Fixture *fixture, gconstpointer data)
 {
@@ -293,6 +320,7 @@ int main(int argc, char **argv)
         {"fails", test_fails},
         {"retries", test_retries},
         {"retries-end", test_retries_end},
+        {"failed-heartbeats", test_failed_heartbeats},
         {"launcher-dies", test_launcher_dies},
         {"launcher-is-not-there", test_launcher_is_not_there},
         {"workdir-is-not-there", test_workdir_is_not_there},
