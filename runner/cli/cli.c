@@ -161,12 +161,13 @@ int cli_main(const CliCommand *const *commands, size_t commands_count, int argc,
     char version[] = "version";
     int words = 0;
 
-    cli_init(&cli, &program);
     if (argc < 2)
         return text_print(stderr, help_format_all(&cli), CLI_USAGE);
     if (strcmp(argv[1], "--version") == 0)
         argv[1] = version;
     command = command_find(&cli, argc - 1, argv + 1, &words);
+    if (!command || !command->internal)
+        cli_init(&cli, &program);
     if (command)
         return output_finish(command_run(&cli, command, argc - 1 - words, argv + 1 + words));
     if (strcmp(argv[1], "help") == 0)
