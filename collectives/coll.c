@@ -342,10 +342,15 @@ int coll_all_reduce_start(coll_comm *comm, const void *send, void *recv, size_t 
 int coll_all_reduce(coll_comm *comm, const void *send, void *recv, size_t count, coll_type type,
                     coll_op op)
 {
-    coll_request *request = NULL;
-    int rc = coll_all_reduce_start(comm, send, recv, count, type, op, &request);
+    CollCall call = {.kind = COLL_CALL_ALL_REDUCE,
+                     .type = type,
+                     .op = op,
+                     .count = count,
+                     .send = send,
+                     .recv = recv};
+    int rc = comm ? coll_check(comm, &call, 1, 1, send == recv) : COLL_EINVAL;
 
-    return rc == COLL_OK ? coll_wait(request) : rc;
+    return rc == COLL_OK ? coll_request_run(comm, &call) : rc;
 }
 
 int coll_all_reduce_mean(coll_comm *comm, float *data, size_t count, double weight)

@@ -111,6 +111,20 @@ static void test_background(void)
     g_assert_cmpint(coll_close(comm), ==, COLL_OK);
 }
 
+/* Who waits advances: a blocking call starts no thread, which would only compete for the core. */
+static void test_blocking_needs_no_thread(void)
+{
+    Fake fake;
+    coll_comm *comm = fake_open(&fake, 1, true);
+    float x = 0;
+
+    comm->timeout_ms = 5; /* looks in vain for as long */
+    g_assert_cmpint(coll_all_reduce(comm, &x, &x, 1, COLL_F32, COLL_SUM), ==, COLL_EPEER);
+    g_assert_false(comm->thread_started);
+    g_assert_true(fake.advanced_by == g_thread_self());
+    g_assert_cmpint(coll_close(comm), ==, COLL_OK);
+}
+
 /* The thread does not spin where nothing moves: twenty looks take it at least ten of its naps. */
 static void test_background_sleeps(void)
 {
@@ -199,6 +213,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/request/order", test_order);
     g_test_add_func("/request/background", test_background);
+    g_test_add_func("/request/blocking_needs_no_thread", test_blocking_needs_no_thread);
     g_test_add_func("/request/background_sleeps", test_background_sleeps);
     g_test_add_func("/request/refusal_breaks_nothing", test_refusal_breaks_nothing);
     g_test_add_func("/request/failure_breaks_all", test_failure_breaks_all);
