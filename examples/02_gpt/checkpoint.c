@@ -2,11 +2,12 @@
  *
  * Order of writes, and what a crash after each leaves behind:
  *
- *     DIR/.new-N/ with its files, each synced     rubbish that the next save removes
- *     sync of DIR/.new-N, rename to DIR/step-N    the new checkpoint or, before the sync of DIR,
- * the old sync of DIR                                 the new checkpoint DIR/latest replaced by
- * rename               (a convenience: loading goes by the highest step) surplus DIR/step-M renamed
- * to .old-M        rubbish that the next save removes
+ *     DIR/.new-N/ with its files, each synced   rubbish that the next save removes
+ *     sync of DIR/.new-N, rename to DIR/step-N  the new checkpoint or, if DIR was not synced, the
+ *                                               old one
+ *     sync of DIR                               the new checkpoint
+ *     DIR/latest replaced by rename             (for people: loading goes by the highest step)
+ *     surplus DIR/step-M renamed to .old-M      rubbish that the next save removes
  *
  * A step saved again (after a fall-back to an earlier one) first moves the old folder to .old-N.
  */
@@ -371,13 +372,17 @@ static void step_retire(const char *dir, const char *name)
         folder_remove(to);
 }
 
-static void surplus_remove(const char *dir, int keep)
+/* Keeps `keep` of those up to `step`, which is the one just saved. Later ones were passed over as
+ * damaged: they count for nothing, and go when training comes past them. */
+static void surplus_remove(const char *dir, int64_t step, int keep)
 {
     struct dirent **list = NULL;
-    int count = scandir(dir, &list, is_step, newest_first);
+    int count = scandir(dir, &list, is_step, newest_first), kept = 0;
 
-    for (int i = keep; i < count; i++)
-        step_retire(dir, list[i]->d_name);
+    for (int i = 0; i < count; i++) {
+        if (step_of(list[i]) <= step && ++kept > keep)
+            step_retire(dir, list[i]->d_name);
+    }
     if (count >= 0)
         list_free(list, count);
 }
@@ -436,7 +441,7 @@ int checkpoint_save(CheckpointPlace *place, const Params *params, const Checkpoi
     if (folder_sync(dir, fault))
         return -1;
     latest_point(dir, name);
-    surplus_remove(dir, place->keep < 1 ? 1 : place->keep);
+    surplus_remove(dir, state->step, place->keep < 1 ? 1 : place->keep);
     return 0;
 }
 

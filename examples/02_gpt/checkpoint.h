@@ -4,8 +4,7 @@
  *
  *     model.safetensors, config.json    what transformers.GPT2LMHeadModel.from_pretrained() reads
  *     optimizer.safetensors             AdamW's moments, m.NAME and v.NAME
- *     trainer.json                      step, seed, sizes and CRC-32C of the files above and of
- * itself
+ *     trainer.json                      step, seed, sizes and CRC-32C of the files above, its own
  *
  * and DIR/latest, a link to the newest. A folder has its name only when it is whole and on the
  * disk, so a crash at any moment leaves the one before. They are unsharded: any number of ranks

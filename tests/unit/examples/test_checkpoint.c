@@ -188,6 +188,25 @@ static void test_damage_is_found(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(fixture->notes, ==, 2);
 }
 
+/* Training that goes on from an earlier checkpoint because later ones are damaged: what it saves
+ * stays, however few are kept, until it has come past the damaged ones. */
+static void test_damaged_ones_push_nothing_out(Fixture *fixture, gconstpointer data)
+{
+    g_autofree char *damaged = file_of(fixture, "step-00000040", "config.json");
+    Fault fault = {0};
+
+    (void)data;
+    g_assert_cmpint(save(fixture, 20, 2, &fault), ==, 0);
+    g_assert_cmpint(save(fixture, 40, 2, &fault), ==, 0);
+    g_assert_true(g_file_set_contents(damaged, "", 0, NULL));
+    g_assert_cmpint(save(fixture, 30, 1, &fault), ==, 0);
+    g_assert_cmpint(load(fixture, &fault), ==, 30);
+    g_assert_cmpuint(entries_of(fixture), ==, 3); /* 30, 40, latest */
+    g_assert_cmpint(save(fixture, 50, 1, &fault), ==, 0);
+    g_assert_cmpint(load(fixture, &fault), ==, 50);
+    g_assert_cmpuint(entries_of(fixture), ==, 2);
+}
+
 static void test_other_model(Fixture *fixture, gconstpointer data)
 {
     GptConfig other = tiny;
@@ -323,6 +342,7 @@ int main(int argc, char **argv)
     g_test_add("/gpt/checkpoint/" name, Fixture, NULL, fixture_init, func, fixture_clear)
     ADD("newest_is_loaded", test_newest_is_loaded);
     ADD("damage_is_found", test_damage_is_found);
+    ADD("damaged_ones_push_nothing_out", test_damaged_ones_push_nothing_out);
     ADD("other_model", test_other_model);
     ADD("leftovers", test_leftovers);
     ADD("unwritable", test_unwritable);
