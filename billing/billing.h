@@ -3,7 +3,9 @@
  * What a job costs, from prices and leased time to postings and an invoice. Amounts are integers in
  * base units: USDC in 1e-6, IO in 1e-8; prices are USD micro (1e-6) per device-hour; times are ms.
  *
- * A function that fails sets `error`, changes nothing and leaves its `out` parameters alone.
+ * A function that fails sets `error`, changes nothing and leaves its `out` parameters alone. One
+ * exception: BILLING_ERROR_DB of a COMMIT (an interrupt, a failing disk) may come after the posting
+ * is durable. Whoever is told so repeats the call, which is safe: a posting is made once.
  * Nothing here keeps state between calls but the objects themselves, each of which belongs to one
  * thread at a time. Texts may come from anywhere: errors and tables escape what a terminal would
  * obey.

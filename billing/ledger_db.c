@@ -191,8 +191,6 @@ static bool execute(Ledger *ledger, const char *sql, const char *what, GError **
            ledger_db_fail(ledger, what, error);
 }
 
-/* A rollback can fail too, where the caller's progress handler or sqlite3_interrupt() stops it.
- * Then nothing else may happen in that transaction; this is tried again first. */
 /* A statement without parameters or rows. */
 static bool run(Ledger *ledger, LedgerSql sql, const char *what, GError **error)
 {
