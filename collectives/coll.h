@@ -99,11 +99,10 @@ int coll_broadcast(coll_comm *comm, void *data, size_t count, coll_type type, in
 int coll_all_reduce(coll_comm *comm, const void *send, void *recv, size_t count, coll_type type,
                     coll_op op);
 /* data[i] = sum_r(weight_r * data_r[i]) / sum_r(weight_r). `weight` is this rank's number of
- * samples,
- * >= 0 and finite; a rank may have 0 (its data is then not read, only written), not all. A weight
- * that is none on any rank, or all 0, is COLL_EINVAL on every rank. This is how unequal shares of a
- * batch give the gradient of the even split, to rounding: weights that are whole numbers below 2^24
- * are exact, products and sums round as floats, and no partial sum overflows. */
+ * samples, >= 0 and finite; a rank may have 0 (its data is then not read, only written), not all. A
+ * weight that is none on any rank, or all 0, is COLL_EINVAL on every rank. This is how unequal
+ * shares of a batch give the gradient of the even split, to rounding: weights that are whole
+ * numbers below 2^24 are exact, products and sums round as floats, and no partial sum overflows. */
 int coll_all_reduce_mean(coll_comm *comm, float *data, size_t count, double weight);
 /* recv holds size * count elements, rank r's at r * count. In place: send is recv + rank * count.
  */

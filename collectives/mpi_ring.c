@@ -4,10 +4,10 @@
  *
  * A call is cut into slices, so that a message is at most block_bytes (an int's worth is no limit
  * then) and what arrives is still in the cache when it is reduced. A slice of a reduction is a ring
- * of size - 1 steps in which block b starts as rank b + 1's own and collects the contributions of b
- * + 2,
- * ..., b; a slice of a gather is a ring in which finished blocks travel on. Each element is thus
- * reduced once, on one rank, in one order. A broadcast goes down a binomial tree.
+ * of size - 1 steps: block b starts as what rank b + 1 has and collects, rank after rank, what the
+ * others have, that of rank b last. A slice of a gather is a ring in which finished blocks travel
+ * on. Each element is thus reduced once, on one rank, in one order. A broadcast goes down a
+ * binomial tree.
  *
  * (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations",
  * 2009.)
