@@ -30,11 +30,19 @@ class Trainer:
                         OMP_NUM_THREADS="1")
 
     def command(self, ranks, flags):
-        """Every rank writes its lines to the pipe; only rank 0's are kept, by their rank."""
+        """Rank 0 has the pipe. $SLOW_RANK, at a lower priority, shares $SLOW_CORE with a loop."""
         train = [str(self.program), "--data", str(self.text), *SMALL, *flags]
         if ranks == 0:
             return train
-        script = '[ "${OMPI_COMM_WORLD_RANK}" != 0 ] || exec 9<>"$0"; exec "$@"'
+        script = """
+            [ "$OMPI_COMM_WORLD_RANK" != 0 ] || exec 9<>"$0"
+            [ "$OMPI_COMM_WORLD_RANK" = "${SLOW_RANK-}" ] || exec "$@"
+            taskset -cp "$SLOW_CORE" $$ >/dev/null
+            while :; do :; done &
+            nice -n 10 "$@"
+            status=$?
+            kill $!
+            exit $status"""
         return ["mpirun", "--oversubscribe", "-n", str(ranks), "-x", "DROVER_PROGRESS_FD=9",
                 "bash", "-c", script, str(self.fifo), *train]
 
@@ -83,6 +91,22 @@ def test_any_number_of_ranks_gives_the_loss_of_one(trainer, flags):
     for ranks in (2, 3, 4):
         steps, _ = trainer(ranks, *flags)
         assert_same_losses(steps, one)
+
+
+def test_a_slow_rank_loses_share_and_the_loss_stays(trainer):
+    """Rank 1 of 2 gets a tenth of a core: rank 0 takes over most of each batch, and the loss of
+    every step stays that of the even split and of one rank."""
+    flags = ["--steps=30", "--batch=16", "--channels=64", "--eval-every=1", "--eval-windows=4"]
+    one, _ = trainer(1, *flags)
+    even, _ = trainer(2, *flags)
+    assert {line["share"] for line in even.values()} == {0.5}
+    trainer.env.update(DROVER_TRAIN_BALANCE="auto", SLOW_RANK="1",
+                       SLOW_CORE=str(max(os.sched_getaffinity(0))))
+    uneven, _ = trainer(2, *flags)
+    shares = [uneven[step]["share"] for step in sorted(uneven)]
+    assert shares[0] == 0.5 and shares[-1] >= 0.75, shares
+    assert_same_losses(even, one)
+    assert_same_losses(uneven, even)
 
 
 def test_resume_on_other_numbers_of_ranks(trainer):
