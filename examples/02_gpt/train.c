@@ -129,7 +129,16 @@ static int data_load(Train *train, Fault *fault)
     return rc ? rc : data_check(&train->data, train->window, fault);
 }
 
-/* All ranks must have the same text and flags, or the batches would not be one batch. */
+static int64_t bits_of(double value)
+{
+    int64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+/* All ranks must have the same text and flags, or the batches would not be one batch and the
+ * weights not those of one model. */
 static int ranks_compare(Train *train, Fault *fault)
 {
     const Options *o = train->options;
@@ -142,6 +151,10 @@ static int ranks_compare(Train *train, Fault *fault)
                       o->vocab,
                       o->batch,
                       o->steps,
+                      o->warmup,
+                      bits_of(o->rate),
+                      bits_of(o->decay),
+                      bits_of(o->clip),
                       o->seed,
                       o->eval_every,
                       o->eval_windows,

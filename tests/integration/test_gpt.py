@@ -242,7 +242,9 @@ def test_ranks_that_differ_end_with_the_reason(trainer):
     other.write_text(trainer.text.read_text().upper())
     for flag, words in ((f"--data={other}", "ranks read different texts"),
                         (f"--data={trainer.folder}/none", "rank 1: "),
-                        ("--seed=9", "ranks were given different flags")):
+                        ("--seed=9", "ranks were given different flags"),
+                        ("--lr=1e-4", "ranks were given different flags"),
+                        ("--weight-decay=0", "ranks were given different flags")):
         train = trainer.command(0, ["--steps=2", "--batch=2"])
         done = subprocess.run(["mpirun", "--oversubscribe", "-n", "2", "bash", "-c", script, flag,
                                *train], env=trainer.env, capture_output=True, text=True,
