@@ -61,6 +61,7 @@ static bool axis_fill_list(MatrixAxis *axis, const TreeNode *node, Diags *diags)
 static bool axis_fill_range(MatrixAxis *axis, const TreeNode *node, size_t limit, Diags *diags)
 {
     g_autofree char *quoted = diag_quote(node->text);
+    bool is_range = strstr(node->text, "..");
     JobSpecRange range;
     ScalarResult result = scalar_parse_range(node->text, SCALAR_COUNT, &range);
 
@@ -69,10 +70,14 @@ static bool axis_fill_range(MatrixAxis *axis, const TreeNode *node, size_t limit
                  "matrix.%s: %s has its lower end above its upper end", axis->name, quoted);
         return false;
     }
-    if (result != SCALAR_OK || !strstr(node->text, "..")) {
+    if (result != SCALAR_OK || !is_range) {
+        g_autofree char *mend = is_range
+                                    ? g_strdup("1..3")
+                                    : g_strdup_printf("[%s]", *node->text ? node->text : "1, 2");
+
         diag_add(diags, DIAG_VALUE, &node->position,
-                 "matrix.%s: %s is not a list of values or a range of whole numbers (try '[%s]')",
-                 axis->name, quoted, *node->text ? node->text : "1, 2");
+                 "matrix.%s: %s is not a list of values or a range of whole numbers (try '%s')",
+                 axis->name, quoted, mend);
         return false;
     }
     if ((uint64_t)(range.max - range.min) >= limit) {

@@ -322,7 +322,7 @@ static size_t prefix_common(const char *a, const char *b)
 }
 
 /* The author's number with the suffix that was probably meant: the one that begins most like
- * theirs. NULL where there is no number. */
+ * theirs. NULL where there is no number, or one with an exponent: without it, it is another. */
 static char *mend_suggest(const char *text, const Unit *unit)
 {
     const char *rest = text;
@@ -331,7 +331,7 @@ static char *mend_suggest(const char *text, const Unit *unit)
     size_t best = 0;
     Decimal number;
 
-    if (decimal_parse(&rest, &number) != SCALAR_OK)
+    if (decimal_parse(&rest, &number) != SCALAR_OK || g_ascii_tolower(*rest) == 'e')
         return NULL;
     number_text = g_strndup(text, (size_t)(rest - text));
     rest += strspn(rest, " ");

@@ -308,6 +308,10 @@ static bool read_string(ValueReader *reader, const Field *field, const TreeNode 
 
 static bool read_bool(ValueReader *reader, const Field *field, const TreeNode *node, void *record)
 {
+    if (node->kind == TREE_SCALAR && !node->plain && scalar_resolve(node->text) == SCALAR_BOOL)
+        return FAIL(reader, DIAG_TYPE, node,
+                    "%s: '%s' in quotes is text, not true or false (remove the quotes)",
+                    field->path, node->text);
     if (node->kind != TREE_SCALAR || node_kind(node) != SCALAR_BOOL)
         return fail_type(reader, field, node);
     *(bool *)field_slot(field, record) = g_ascii_tolower(*node->text) == 't';

@@ -83,6 +83,10 @@ static void test_bad_values(void)
         "matrix: {a: 5}\n",
         "4:13+1 E106 matrix.a: '5' is not a list of values or a range of whole numbers (try "
         "'[5]')\n");
+    spec_assert(
+        "matrix: {a: -1..1}\n",
+        "4:13+5 E106 matrix.a: '-1..1' is not a list of values or a range of whole numbers (try "
+        "'1..3')\n");
     spec_assert("matrix: {a: 3..1}\n",
                 "4:13+4 E106 matrix.a: '3..1' has its lower end above its upper end\n");
     spec_assert("matrix: {a: []}\n", "4:13+1 E106 matrix.a: the list is empty\n");

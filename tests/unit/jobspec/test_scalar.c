@@ -228,6 +228,7 @@ static void test_explain(void)
     assert_explains("1Gbit", SCALAR_BITRATE, "is not a bandwidth (try '1Gbps')");
     assert_explains("x", SCALAR_SIZE, "is not a size");
     assert_explains("24", SCALAR_DURATION, "has no unit; write ms, s, m, h or d (try '24s')");
+    assert_explains("9e-1", SCALAR_FRACTION, "is not a fraction");
     assert_explains("10", SCALAR_PERCENT, "has no unit; write % (try '10%')");
     assert_explains("0.1234567", SCALAR_MONEY, "has more than six decimal places");
     assert_explains("5..2", SCALAR_COUNT, "has its lower end above its upper end");

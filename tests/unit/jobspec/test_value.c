@@ -155,7 +155,8 @@ static void test_bool(void)
     spec_assert("where: {green: yes}\n",
                 "4:16+3 E105 where.green: 'yes' is not true or false (try 'true')\n");
     spec_assert("where: {green: 'true'}\n",
-                "4:16+6 E105 where.green: 'true' is not true or false (try 'true')\n");
+                "4:16+6 E105 where.green: 'true' in quotes is text, not true or false (remove the "
+                "quotes)\n");
     spec_assert("where: {green: FALSE}\n", "");
 }
 
