@@ -264,10 +264,10 @@ static void act_take_device(Fixture *fixture)
  * time since the first one. */
 static void test_start_within_of_retry(Fixture *fixture, gconstpointer data)
 {
-    g_autofree char *yaml = watch_job_file(
-        "started running sleep:2100 done:failed:1|started running done:succeeded",
-        "limits: {start_within: 2s}\n"
-        "retry: {on: [nonzero_exit], max: 1, backoff: 100ms..100ms}\n");
+    g_autofree char *yaml =
+        watch_job_file("started running sleep:2100 done:failed:1|started running done:succeeded",
+                       "limits: {start_within: 2s}\n"
+                       "retry: {on: [nonzero_exit], max: 1, backoff: 100ms..100ms}\n");
 
     (void)data;
     fixture->watch.act_on = "retrying";
