@@ -37,8 +37,7 @@ Ledger *ledger_open(sqlite3 *db, GError **error)
     g_autoptr(Ledger) ledger = g_new0(Ledger, 1);
 
     ledger->db = db;
-    ledger->sha256 = ledger_chain_sha256(error);
-    if (!ledger->sha256 || !ledger_db_open(ledger, error))
+    if (!ledger_db_open(ledger, error))
         return NULL;
     return g_steal_pointer(&ledger);
 }
@@ -48,7 +47,6 @@ void ledger_close(Ledger *ledger)
     if (!ledger)
         return;
     ledger_db_close(ledger);
-    EVP_MD_free(ledger->sha256);
     g_free(ledger);
 }
 
@@ -177,10 +175,9 @@ static bool posting_find(Ledger *ledger, const ChainPosting *chained, bool *foun
         return code == SQLITE_DONE;
     repeated.seq = sqlite3_column_int64(query, 0);
     repeated.posting.at_ms = sqlite3_column_int64(query, 1);
-    if (!hash_read(query, 2, stored, error) ||
-        !previous_get(ledger, repeated.seq, previous, error) ||
-        !ledger_chain_hash(ledger->sha256, previous, &repeated, hash, error))
+    if (!hash_read(query, 2, stored, error) || !previous_get(ledger, repeated.seq, previous, error))
         return false;
+    ledger_chain_hash(previous, &repeated, hash);
     if (memcmp(hash, stored, LEDGER_HASH_SIZE) == 0)
         return true;
     return posting_fail(&chained->posting, BILLING_ERROR_CONFLICT,
@@ -245,8 +242,8 @@ static bool posting_write(Ledger *ledger, ChainPosting *chained, GError **error)
     if (!head_get(ledger, &head, previous, error))
         return false;
     chained->seq = head + 1;
-    if (!ledger_chain_hash(ledger->sha256, previous, chained, hash, error) ||
-        !posting_insert(ledger, chained, hash, error))
+    ledger_chain_hash(previous, chained, hash);
+    if (!posting_insert(ledger, chained, hash, error))
         return false;
     for (size_t i = 0; i < posting->legs_count; i++) {
         if (!leg_insert(ledger, chained, i, error) ||

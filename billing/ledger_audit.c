@@ -134,8 +134,7 @@ static bool check_hash(Audit *audit, const ChainPosting *chained, uint8_t hash[L
     uint8_t previous[LEDGER_HASH_SIZE];
 
     memcpy(previous, hash, LEDGER_HASH_SIZE);
-    if (!ledger_chain_hash(audit->ledger->sha256, previous, chained, hash, error))
-        return false;
+    ledger_chain_hash(previous, chained, hash);
     if (text_is_whole(audit->postings, 1) && text_is_whole(audit->postings, 2) &&
         text_is_whole(audit->postings, 4) &&
         sqlite3_column_bytes(audit->postings, 5) == LEDGER_HASH_SIZE &&

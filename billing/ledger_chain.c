@@ -43,22 +43,13 @@ static void add_text(GByteArray *bytes, const char *text)
     add_bytes(bytes, text, length);
 }
 
-EVP_MD *ledger_chain_sha256(GError **error)
-{
-    EVP_MD *sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
-
-    if (!sha256)
-        g_set_error(error, BILLING_ERROR, BILLING_ERROR_DB,
-                    "the ledger needs SHA-256, which libcrypto does not offer (see its "
-                    "configuration, openssl.cnf)");
-    return sha256;
-}
-
-bool ledger_chain_hash(const EVP_MD *sha256, const uint8_t previous[LEDGER_HASH_SIZE],
-                       const ChainPosting *chained, uint8_t hash[LEDGER_HASH_SIZE], GError **error)
+void ledger_chain_hash(const uint8_t previous[LEDGER_HASH_SIZE], const ChainPosting *chained,
+                       uint8_t hash[LEDGER_HASH_SIZE])
 {
     const Posting *posting = &chained->posting;
     g_autoptr(GByteArray) bytes = g_byte_array_sized_new(512);
+    g_autoptr(GChecksum) sha256 = g_checksum_new(G_CHECKSUM_SHA256);
+    gsize size = LEDGER_HASH_SIZE;
 
     add_bytes(bytes, domain, strlen(domain));
     add_bytes(bytes, previous, LEDGER_HASH_SIZE);
@@ -73,9 +64,6 @@ bool ledger_chain_hash(const EVP_MD *sha256, const uint8_t previous[LEDGER_HASH_
         add_text(bytes, money_asset_name(posting->legs[i].asset));
         add_int64(bytes, posting->legs[i].amount);
     }
-    if (EVP_Digest(bytes->data, bytes->len, hash, NULL, sha256, NULL) == 1)
-        return true;
-    g_set_error(error, BILLING_ERROR, BILLING_ERROR_DB, "posting '%s': libcrypto cannot hash it",
-                posting->id);
-    return false;
+    g_checksum_update(sha256, bytes->data, (gssize)bytes->len);
+    g_checksum_get_digest(sha256, hash, &size);
 }

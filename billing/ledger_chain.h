@@ -7,8 +7,6 @@
 
 #include "billing/billing.h"
 
-#include <openssl/evp.h>
-
 #define LEDGER_HASH_SIZE 32
 
 /* A posting in its place: `posting.legs` in the order of ledger_chain_compare_legs(). */
@@ -20,10 +18,8 @@ typedef struct {
 
 /* By account, asset, amount: a total order, so a posting has one byte form. */
 int ledger_chain_compare_legs(const void *a, const void *b);
-/* SHA-256, to be freed with EVP_MD_free(); looked up once, for it costs as much as a hash. */
-EVP_MD *ledger_chain_sha256(GError **error);
 /* hash = SHA-256(byte form of `chained` after the posting whose hash is `previous`). */
-bool ledger_chain_hash(const EVP_MD *sha256, const uint8_t previous[LEDGER_HASH_SIZE],
-                       const ChainPosting *chained, uint8_t hash[LEDGER_HASH_SIZE], GError **error);
+void ledger_chain_hash(const uint8_t previous[LEDGER_HASH_SIZE], const ChainPosting *chained,
+                       uint8_t hash[LEDGER_HASH_SIZE]);
 
 #endif

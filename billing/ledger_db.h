@@ -8,8 +8,6 @@
 
 #include "billing/billing.h"
 
-#include <openssl/evp.h>
-
 typedef enum {
     SQL_BEGIN,
     SQL_COMMIT,
@@ -35,7 +33,6 @@ typedef enum {
 struct Ledger {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
-    EVP_MD *sha256;
     bool rollback_failed; /* a transaction of the ledger's own is still open */
 };
 

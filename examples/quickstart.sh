@@ -14,7 +14,7 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 build=${DROVER_BUILD:-build}
 packages=(
     build-essential cmake pkg-config       # compiler and build
-    libglib2.0-dev libyaml-dev libjansson-dev libsqlite3-dev libssl-dev
+    libglib2.0-dev libyaml-dev libjansson-dev libsqlite3-dev
     libopenmpi-dev openmpi-bin             # MPI
     libopenblas-openmp-dev                 # CPU math of the trainer
     fortunes                               # 2.5 MB of English text to train on

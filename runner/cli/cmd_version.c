@@ -5,7 +5,6 @@
  */
 #include "runner/cli/cli.h"
 
-#include <openssl/crypto.h>
 #include <sqlite3.h>
 #include <yaml.h>
 #ifdef DROVER_HAVE_MPI
@@ -21,7 +20,7 @@ typedef struct {
     char *running; /* NULL: not there */
 } Part;
 
-#define PARTS 6
+#define PARTS 5
 
 #if defined(DROVER_HAVE_MPI) && defined(OMPI_MAJOR_VERSION)
 #define MPI_BUILT WORDS(OMPI_MAJOR_VERSION, OMPI_MINOR_VERSION, OMPI_RELEASE_VERSION)
@@ -38,8 +37,6 @@ static void parts_fill(Part parts[PARTS])
         g_strdup_printf("%u.%u.%u", glib_major_version, glib_minor_version, glib_micro_version)};
     parts[3] = (Part){"libyaml", DROVER_YAML_VERSION, g_strdup(yaml_get_version_string())};
     parts[4] = (Part){"Jansson", JANSSON_VERSION, g_strdup(jansson_version_str())};
-    parts[5] =
-        (Part){"OpenSSL", OPENSSL_VERSION_STR, g_strdup(OpenSSL_version(OPENSSL_VERSION_STRING))};
 }
 
 static int version_print(const Part parts[PARTS])
