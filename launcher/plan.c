@@ -370,12 +370,12 @@ static bool paths_check(const PlanInput *input, GError **error)
     return true;
 }
 
-static char *checkpoint_dir_build(const PlanInput *input, GError **error)
+char *plan_get_checkpoint_dir(const JobSpec *spec, const char *job_dir, GError **error)
 {
-    const char *path = input->spec->checkpoint.path;
-    g_autofree char *job_dir = g_canonicalize_filename(input->job_dir, "/");
-    g_autofree char *dir = g_canonicalize_filename(path ? path : "checkpoints", job_dir);
-    g_autofree char *inside = g_strconcat(job_dir, "/", NULL);
+    const char *path = spec->checkpoint.path;
+    g_autofree char *base = g_canonicalize_filename(job_dir, "/");
+    g_autofree char *dir = g_canonicalize_filename(path ? path : "checkpoints", base);
+    g_autofree char *inside = g_strconcat(base, "/", NULL);
 
     if (path && !g_path_is_absolute(path) && !g_str_has_prefix(dir, inside)) {
         g_set_error(error, LAUNCHER_ERROR, LAUNCHER_ERROR_PLAN,
@@ -395,7 +395,7 @@ Plan *plan_build(const PlanInput *input, GError **error)
 
     if (islands == 0 || !paths_check(input, error) || !env_check_names(spec, error))
         return NULL;
-    checkpoint_dir = checkpoint_dir_build(input, error);
+    checkpoint_dir = plan_get_checkpoint_dir(spec, input->job_dir, error);
     if (!checkpoint_dir)
         return NULL;
 

@@ -73,6 +73,8 @@ typedef struct {
 } Plan;
 
 Plan *plan_build(const PlanInput *input, GError **error);
+/* Where the job keeps its checkpoints: absolute. A relative checkpoint.path is inside `job_dir`. */
+char *plan_get_checkpoint_dir(const JobSpec *spec, const char *job_dir, GError **error);
 int plan_get_world_size(const Plan *plan);
 /* Canonical: sorted keys. plan_from_json checks everything it reads. */
 json_t *plan_to_json(const Plan *plan);

@@ -17,6 +17,7 @@ typedef struct {
     GArray *losses;    /* double */
     Invoice *invoice;
     char *dir;
+    char *checkpoint_dir; /* NULL: none, the job's path is refused */
 } Show;
 
 static void show_clear(Show *show)
@@ -27,6 +28,7 @@ static void show_clear(Show *show)
     g_clear_pointer(&show->losses, g_array_unref);
     g_clear_pointer(&show->invoice, invoice_free);
     g_clear_pointer(&show->dir, g_free);
+    g_clear_pointer(&show->checkpoint_dir, g_free);
 }
 
 static bool show_load(Show *show, Store *store, const CliArgs *args, GError **error)
@@ -35,6 +37,7 @@ static bool show_load(Show *show, Store *store, const CliArgs *args, GError **er
     if (!show->job)
         return false;
     show->dir = store_get_job_dir(store, show->job->id);
+    show->checkpoint_dir = jobs_get_checkpoint_dir(store, show->job->id);
     show->leases = store_list_leases(store, show->job->id, error);
     show->losses = show->leases ? store_list_losses(store, show->job->id, LOSSES, error) : NULL;
     show->invoice = show->losses ? bill_build(store, show->job->id, error) : NULL;
@@ -85,6 +88,8 @@ static int show_print_json(const Show *show)
     for (guint i = 0; i < show->losses->len; i++)
         json_array_append_new(losses, json_real(g_array_index(show->losses, double, i)));
     json_object_set_new(json, "dir", json_string(show->dir));
+    json_object_set_new(json, "checkpoint_dir",
+                        show->checkpoint_dir ? json_string(show->checkpoint_dir) : json_null());
     json_object_set_new(json, "losses", losses);
     json_object_set_new(json, "leases", leases_to_json(show->leases));
     json_object_set_new(json, "invoice", invoice_to_json(show->invoice));
@@ -129,9 +134,9 @@ static void course_print(const Cli *cli, const Show *show)
                                         show->losses->len, SPARK_CELLS, cli->unicode));
     if (job->tokens_per_s > 0)
         line_print("tokens/s", format_count(job->tokens_per_s));
-    if (job->checkpoint_step >= 0)
-        line_print("checkpoint", g_strdup_printf("at step %" G_GINT64_FORMAT ", in %s/checkpoints",
-                                                 job->checkpoint_step, show->dir));
+    if (job->checkpoint_step >= 0 && show->checkpoint_dir)
+        line_print("checkpoint", g_strdup_printf("at step %" G_GINT64_FORMAT ", in %s",
+                                                 job->checkpoint_step, show->checkpoint_dir));
 }
 
 static void head_print(const Show *show)

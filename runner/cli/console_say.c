@@ -38,6 +38,12 @@ static void say_end(Console *console, const Shown *shown)
                             elapsed ? elapsed : "", course[0] ? ": " : "", course,
                             job->reason ? "; " : "", job->reason ? job->reason : "");
     say(console, job, words);
+    if (job->state == JOB_SUCCEEDED && job->checkpoint_step >= 0) {
+        g_autofree char *dir = jobs_get_checkpoint_dir(console->store, job->id);
+
+        if (dir)
+            screen_say(console->screen, "drover: its checkpoints: %s", dir);
+    }
     if (job->state == JOB_FAILED && job->attempts)
         screen_say(console->screen, "drover: its output: drover logs %" G_GINT64_FORMAT,
                    job->id.value);

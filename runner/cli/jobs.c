@@ -2,6 +2,7 @@
 #include "runner/cli/jobs.h"
 
 #include "launcher/launch.h"
+#include "launcher/plan.h"
 #include "runner/cli/format.h"
 
 #include <math.h>
@@ -28,6 +29,14 @@ Job *jobs_find(Store *store, const char *word, GError **error)
     if (!store_find_job(store, word, &id, error))
         return NULL;
     return store_get_job(store, id, error);
+}
+
+char *jobs_get_checkpoint_dir(Store *store, JobId id)
+{
+    g_autoptr(JobSpec) spec = store_get_spec(store, id, NULL, NULL);
+    g_autofree char *dir = store_get_job_dir(store, id);
+
+    return spec ? plan_get_checkpoint_dir(spec, dir, NULL) : NULL;
 }
 
 /* JSON null for what has not happened. */

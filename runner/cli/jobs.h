@@ -14,6 +14,8 @@ int64_t jobs_now_ms(void); /* wall clock */
 Store *jobs_open(GError **error);
 /* By what the user typed: an id or a name. */
 Job *jobs_find(Store *store, const char *word, GError **error);
+/* NULL: unknown. */
+char *jobs_get_checkpoint_dir(Store *store, JobId id);
 /* Stable members, documented in drover-list(1). */
 json_t *jobs_to_json(const Job *job);
 /* "41 %" or "step 12", NULL where the job told nothing. */

@@ -58,10 +58,22 @@ def test_show_tells_what_is_known(drover):
     assert f"{drover.state_dir}/jobs/1/attempt-1" in text
     shown = drover.json("show", "--events", "1")
     assert shown["checkpoint_step"] == 5
+    assert shown["checkpoint_dir"] == f"{drover.state_dir}/jobs/1/checkpoints"
     assert shown["losses"][-1] == pytest.approx(4 / 7)
     assert [lease["released"] for lease in shown["leases"]] == [True]
     assert shown["events"][0]["event"] == "accepted"
     assert shown["events"][-1]["event"] == "succeeded"
+
+
+def test_where_the_checkpoints_are(drover, tmp_path):
+    path = tmp_path / "points"
+    report = """'{"event":"checkpoint","step":5}'"""
+    job = write_shell(drover.work_dir, f"echo {report} >&$DROVER_PROGRESS_FD\n"
+                      "echo $DROVER_CHECKPOINT_DIR", extra=f"checkpoint: {{path: {path}}}\n")
+    done = drover("run", job)
+    assert done.stdout == f"[rank 0] {path}\n"
+    assert f"drover: its checkpoints: {path}\n" in done.stderr
+    assert f"checkpoint  at step 5, in {path}\n" in drover("show", "1").stdout
 
 
 def test_errors_in_the_file_are_shown_and_nothing_is_stored(drover):
