@@ -132,9 +132,7 @@ static const Field table[] = {
      .min = 1,
      .max = 4096,
      .example = ".",
-     .help =
-         "Folder the ranks start in, relative to the job file's. It is uploaded by content hash, "
-         "and .gitignore is honoured."},
+     .help = "Folder the ranks start in, relative to the job file's."},
     {.path = "envs",
      .type = FIELD_ENVS,
      .flags = FIELD_SUBSTITUTED,
