@@ -238,8 +238,8 @@ static void note_say(Console *console, const json_t *event)
     const json_t *text = json_object_get(event, "text");
     g_autoptr(GString) clean = g_string_new(NULL);
 
-    if (!json_is_string(text))
-        return;
+    if (!json_is_string(text) || !screen_is_ready(console->screen))
+        return; /* it is in the store, and a terminal that stands still costs no memory */
     text_append_clean(clean, json_string_value(text), json_string_length(text),
                       console->style.unicode);
     screen_say(console->screen, "drover: rank %" JSON_INTEGER_FORMAT ": %s",

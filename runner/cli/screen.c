@@ -5,12 +5,16 @@
  * them in between, and a signal handler can do it without knowing anything. One frame with the
  * output above it is one write: no flicker.
  *
- * Output waits in `out` while its reader is slow; it is bounded because screen_is_ready() then
- * tells the caller to leave the rest in the log files.
+ * Output waits in `out` while its reader is slow, and what a terminal did not take of the last
+ * write in `write`; it is bounded because screen_is_ready() then tells the caller to leave the rest
+ * in the log files. A write never blocks: a pipe takes PIPE_BYTES when it polls writable, and a
+ * terminal, which may take less, is written through a descriptor of our own that is non-blocking.
+ * (On the one we got, O_NONBLOCK would be the shell's too.)
  */
 #include "runner/cli/screen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +25,7 @@
 
 #define PENDING_BYTES 65536
 #define PIPE_BYTES    4096 /* what a pipe that polls writable takes without blocking */
+#define CRAMPED_MS    10   /* a terminal may poll writable without room for a whole line end */
 
 #define ERASE       "\r\x1b[J"
 #define CURSOR_HIDE "\x1b[?25l"
@@ -31,12 +36,13 @@ static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 struct Screen {
     bool live;
     bool colour;
-    bool shared;               /* output and frame are on one terminal */
+    bool shared; /* output and frame are on one terminal */
+    int out_fd, frame_fd;
     bool out_dead, frame_dead; /* nobody reads it any more */
     GString *out;              /* output not yet written */
     GString *above;            /* drover's own lines, to go above the frame */
     GString *frame;            /* as last drawn */
-    GString *write;            /* scratch */
+    GString *write;            /* on its way to a live terminal */
 };
 
 static void terminal_restore(void)
@@ -88,6 +94,21 @@ static bool is_same_terminal(void)
            fstat(STDERR_FILENO, &err) == 0 && out.st_rdev == err.st_rdev;
 }
 
+/* `fd` itself, or the same terminal once more, to be closed by terminal_close(). */
+static int terminal_open(int fd)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    int own = isatty(fd) ? open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC) : -1;
+
+    return own >= 0 ? own : fd;
+}
+
+static void terminal_close(int own, int fd)
+{
+    if (own != fd)
+        close(own);
+}
+
 Screen *screen_new(const Cli *cli)
 {
     Screen *screen = g_new0(Screen, 1);
@@ -95,6 +116,8 @@ Screen *screen_new(const Cli *cli)
     screen->live = cli->tty;
     screen->colour = cli->colour;
     screen->shared = is_same_terminal();
+    screen->out_fd = terminal_open(STDOUT_FILENO);
+    screen->frame_fd = terminal_open(STDERR_FILENO);
     screen->out = g_string_new(NULL);
     screen->above = g_string_new(NULL);
     screen->frame = g_string_new(NULL);
@@ -114,6 +137,8 @@ void screen_free(Screen *screen)
             terminal_restore();
         handlers_set(false);
     }
+    terminal_close(screen->out_fd, STDOUT_FILENO);
+    terminal_close(screen->frame_fd, STDERR_FILENO);
     g_string_free(screen->out, TRUE);
     g_string_free(screen->above, TRUE);
     g_string_free(screen->frame, TRUE);
@@ -137,7 +162,7 @@ bool screen_is_shared(const Screen *screen)
 
 bool screen_is_ready(const Screen *screen)
 {
-    return screen->out->len < PENDING_BYTES;
+    return screen->out->len + screen->above->len < PENDING_BYTES;
 }
 
 void screen_add(Screen *screen, const char *label, int label_colour, const char *text)
@@ -169,31 +194,22 @@ void screen_say(Screen *screen, const char *format, ...)
     g_string_append_c(to, '\n');
 }
 
-static bool fd_is_writable(int fd)
+static bool fd_is_writable(int fd, bool wait)
 {
-    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
 
-    return poll(&wait, 1, 0) > 0;
+    return poll(&out, 1, wait ? -1 : 0) > 0 || wait;
 }
 
-/* All of it, waiting as long as it takes; false when the other end is gone. */
-static bool fd_write(int fd, const char *data, size_t length)
+/* One write: how many bytes `fd` took; 0: none now, -1: the other end is gone. */
+static ssize_t fd_write(int fd, const char *data, size_t length)
 {
-    while (length) {
-        ssize_t written = write(fd, data, length);
+    bool ours = fd > STDERR_FILENO; /* and so non-blocking */
+    ssize_t written = write(fd, data, ours ? length : MIN(length, PIPE_BYTES));
 
-        if (written < 0 && errno == EAGAIN) {
-            struct pollfd wait = {.fd = fd, .events = POLLOUT};
-
-            poll(&wait, 1, -1);
-        } else if (written < 0 && errno != EINTR) {
-            return false;
-        } else if (written > 0) {
-            data += written;
-            length -= (size_t)written;
-        }
-    }
-    return true;
+    if (written < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    return written;
 }
 
 /* As much of `text` as the reader of `fd` takes now, or with `wait` all of it; the rest stays. */
@@ -201,12 +217,15 @@ static void text_pump(int fd, GString *text, bool *dead, bool wait)
 {
     size_t done = 0;
 
-    while (!*dead && done < text->len && (wait || fd_is_writable(fd))) {
-        size_t length = MIN(text->len - done, PIPE_BYTES);
+    while (!*dead && done < text->len && fd_is_writable(fd, wait)) {
+        ssize_t written = fd_write(fd, text->str + done, text->len - done);
 
-        if (!fd_write(fd, text->str + done, length))
-            *dead = true;
-        done += length;
+        *dead = written < 0;
+        done += (size_t)MAX(written, 0);
+        if (written == 0 && !wait)
+            break;
+        if (written == 0)
+            poll(NULL, 0, CRAMPED_MS);
     }
     g_string_erase(text, 0, *dead ? -1 : (gssize)done);
 }
@@ -236,17 +255,16 @@ static void frame_append(GString *to, const GPtrArray *lines)
         g_string_append_printf(to, "\x1b[%uA", lines->len - 1);
 }
 
-static void frame_show(Screen *screen, const GPtrArray *lines, bool wait)
+static void frame_compose(Screen *screen, const GPtrArray *lines)
 {
     bool above = screen->above->len || (screen->shared && screen->out->len);
 
-    if (screen->frame_dead || !(wait || fd_is_writable(STDERR_FILENO)))
-        return;
-    g_string_truncate(screen->write, 0);
     if (lines)
         frame_append(screen->write, lines);
-    if (!above && g_string_equal(screen->write, screen->frame))
+    if (!above && g_string_equal(screen->write, screen->frame)) {
+        g_string_truncate(screen->write, 0);
         return;
+    }
     g_string_assign(screen->frame, screen->write->str);
     g_string_assign(screen->write, above || !lines ? CURSOR_HIDE ERASE : CURSOR_HIDE "\r");
     lines_append(screen->write, screen->above);
@@ -256,18 +274,26 @@ static void frame_show(Screen *screen, const GPtrArray *lines, bool wait)
     }
     g_string_truncate(screen->above, 0);
     g_string_append_len(screen->write, screen->frame->str, (gssize)screen->frame->len);
-    if (!fd_write(STDERR_FILENO, screen->write->str, screen->write->len))
-        screen->frame_dead = true;
+}
+
+/* A new frame only when the last one is on the terminal as a whole. */
+static void frame_show(Screen *screen, const GPtrArray *lines, bool wait)
+{
+    text_pump(screen->frame_fd, screen->write, &screen->frame_dead, wait);
+    if (screen->frame_dead || screen->write->len)
+        return;
+    frame_compose(screen, lines);
+    text_pump(screen->frame_fd, screen->write, &screen->frame_dead, wait);
 }
 
 static void all_show(Screen *screen, const GPtrArray *lines, bool wait)
 {
     if (!screen_is_shared(screen))
-        text_pump(STDOUT_FILENO, screen->out, &screen->out_dead, wait);
+        text_pump(screen->out_fd, screen->out, &screen->out_dead, wait);
     if (screen->live)
         frame_show(screen, lines, wait);
     else
-        text_pump(STDERR_FILENO, screen->above, &screen->frame_dead, wait);
+        text_pump(screen->frame_fd, screen->above, &screen->frame_dead, wait);
 }
 
 void screen_show(Screen *screen, const GPtrArray *lines)

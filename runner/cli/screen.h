@@ -19,7 +19,7 @@ void screen_free(Screen *screen);
 void screen_get_size(const Screen *screen, int *columns, int *rows);
 /* Both outputs are one terminal: skipping old output is a favour there, and a loss in a file. */
 bool screen_is_shared(const Screen *screen);
-/* False while the reader of the output does not keep up: then add no lines, nothing is lost in the
+/* False while a reader does not keep up: then add no lines, nothing is lost in the
  * logs they come from. */
 bool screen_is_ready(const Screen *screen);
 /* A line of output under `label`. `text` is clean. */

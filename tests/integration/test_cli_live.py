@@ -208,3 +208,22 @@ def test_a_crash_gives_the_cursor_back(drover):
     assert terminal.cursor_is_shown()
     wait_for(lambda: drover.json("list")["jobs"][0]["cause"] == "interrupted", "the truth")
     assert store_rows(drover, "SELECT count(*) FROM leases WHERE released = 0") == [(0,)]
+
+
+def test_a_terminal_that_stands_still_holds_up_nothing(drover):
+    """Nobody reads it, as behind a broken ssh: heartbeats, cancelling and the end go on."""
+    job = write_shell(drover.work_dir, "seq 1000000\nexec sleep 1000")
+    terminal = Terminal(drover, "run", job)
+
+    def used_ms():
+        return store_rows(drover, "SELECT used_ms FROM leases WHERE used_ms > 0")
+
+    wait_for(used_ms, "the first heartbeat")
+    beat = used_ms()
+    wait_for(lambda: used_ms() > beat, "the next heartbeat")
+    drover("cancel", "1")
+    wait_for(lambda: drover.json("show", "1")["state"] == "cancelled", "the job's end")
+    assert terminal.finish() == 1
+    assert "cancelled by drover cancel" in terminal.text()
+    assert terminal.cursor_is_shown()
+    check_bill(drover, 1)
