@@ -51,8 +51,8 @@ FILES = {
 }
 
 
-# The kernel counts what a process had before its exec: the peak of a child of pytest is at least that
-# of pytest. A small process in between has children of its own size.
+# The kernel counts what a process had before its exec: the peak of a child of pytest is at least
+# that of pytest. A small process in between has children of its own size.
 MEASURE = """
 import json, os, resource, subprocess, sys
 resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[1]),) * 2)
