@@ -145,7 +145,7 @@ static bool keeper_reap(pid_t child, int *status)
         int reaped_status;
         pid_t reaped = waitpid(-1, &reaped_status, WNOHANG);
 
-        if (reaped == child)
+        if (reaped > 0 && reaped == child)
             *status = keeper_status(reaped_status);
         if (reaped == 0)
             return true;

@@ -176,7 +176,24 @@ typedef struct {
     int fd;    /* -1: none came along */
 } Packet;
 
-/* 1: got one, 0: none there, -1: no more from this connection. Odd packets count as none. */
+/* One descriptor may come; the padding that `control` needs makes the kernel deliver a second one
+ * where that was sent, and it is ours to close. */
+static void packet_take_descriptors(Packet *packet, const struct cmsghdr *rights)
+{
+    size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+    for (size_t i = 0; i < count; i++) {
+        int fd;
+
+        memcpy(&fd, CMSG_DATA(rights) + i * sizeof fd, sizeof fd);
+        if (packet->fd < 0)
+            packet->fd = fd;
+        else
+            close(fd);
+    }
+}
+
+/* 1: got one, 0: none there, -1: no more from this connection, which an odd packet ends, too. */
 static int packet_receive(int connection, Packet *packet)
 {
     union {
@@ -192,15 +209,16 @@ static int packet_receive(int connection, Packet *packet)
 
     packet->pid = 0;
     packet->fd = -1;
-    if (size <= 0)
-        return size < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+    if (size < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    /* an empty packet looks like the end, and may bring descriptors all the same */
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
         struct ucred sender;
 
         if (c->cmsg_level != SOL_SOCKET)
             continue;
-        if (c->cmsg_type == SCM_RIGHTS && packet->fd < 0) {
-            memcpy(&packet->fd, CMSG_DATA(c), sizeof packet->fd);
+        if (c->cmsg_type == SCM_RIGHTS) {
+            packet_take_descriptors(packet, c);
         } else if (c->cmsg_type == SCM_CREDENTIALS) {
             memcpy(&sender, CMSG_DATA(c), sizeof sender);
             packet->pid = sender.pid;

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <glib-unix.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,20 +302,22 @@ static int run_as_program(int argc, char **argv)
     return 0;
 }
 
+/* With `passed_fd` twice, where it is one. */
 static void rogue_send(const void *data, size_t size, int passed_fd)
 {
+    const int passed[] = {passed_fd, passed_fd};
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = RANK_LINK_SOCKET};
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(sizeof passed)];
     } control = {.header = {.cmsg_level = SOL_SOCKET,
                             .cmsg_type = SCM_RIGHTS,
-                            .cmsg_len = CMSG_LEN(sizeof passed_fd)}};
+                            .cmsg_len = CMSG_LEN(sizeof passed)}};
     struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
     struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
 
-    memcpy(CMSG_DATA(&control.header), &passed_fd, sizeof passed_fd);
+    memcpy(CMSG_DATA(&control.header), passed, sizeof passed);
     if (passed_fd >= 0) {
         packet.msg_control = &control;
         packet.msg_controllen = sizeof control.bytes;
@@ -324,7 +327,7 @@ static void rogue_send(const void *data, size_t size, int passed_fd)
     close(fd);
 }
 
-/* A rank that tells the launcher what is not its to tell. */
+/* A rank that tells the launcher what is not its to tell, and gives it what it must not keep. */
 static int run_as_rogue(void)
 {
     const RankLinkMessage messages[] = {
@@ -338,16 +341,20 @@ static int run_as_rogue(void)
         {.type = G_MAXUINT32, .rank = G_MININT},
     };
     g_autofree char *junk = g_strnfill(100000, 'x');
+    char byte;
+    int ends[2];
 
-    if (chdir("attempt-1") != 0)
+    if (chdir("attempt-1") != 0 || !g_unix_open_pipe(ends, FD_CLOEXEC, NULL))
         return 1;
     for (size_t i = 0; i < G_N_ELEMENTS(messages); i++) {
         rogue_send(&messages[i], sizeof messages[i], -1);
-        rogue_send(&messages[i], sizeof messages[i], STDIN_FILENO);
+        rogue_send(&messages[i], sizeof messages[i], ends[1]);
     }
     for (size_t size = 0; size < 100000; size = size * 3 + 1)
-        rogue_send(junk, size, STDIN_FILENO);
-    return 0;
+        rogue_send(junk, size, ends[1]);
+    close(ends[1]);
+    alarm(RUN_DEADLINE_S / 2);
+    return read(ends[0], &byte, 1) == 0 ? 0 : 1; /* the end: nobody holds the other end any more */
 }
 
 int run_main(int argc, char **argv)
