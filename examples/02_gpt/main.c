@@ -22,6 +22,8 @@ static int fail(const coll_comm *comm, const Fault *fault, int status)
 int main(int argc, char **argv)
 {
     coll_comm *comm = NULL;
+    char words[256] = "";
+    const coll_options coll = {.words = words, .words_size = sizeof(words)};
     Fault fault = {0};
     Options options;
     int bad = options_parse(&options, argc, argv, &fault);
@@ -31,9 +33,11 @@ int main(int argc, char **argv)
         options_help(stdout);
         return 0;
     }
-    rc = coll_init(NULL, &comm);
+    rc = coll_init(&coll, &comm);
     if (rc) {
-        fprintf(stderr, "gpt_train: %s\n", bad ? fault.words : coll_strerror(rc));
+        if (!bad)
+            fault_set(&fault, "%s", *words ? words : coll_strerror(rc));
+        fprintf(stderr, "gpt_train: %s\n", fault.words);
         return bad ? 2 : 1;
     }
     coll_stop_requested();

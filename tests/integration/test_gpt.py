@@ -252,6 +252,12 @@ def test_ranks_that_differ_end_with_the_reason(trainer):
         assert done.returncode == 1 and words in done.stderr, done.stderr
 
 
+def test_a_rank_that_nobody_joined_to_the_others_says_so(trainer):
+    trainer.env["WORLD_SIZE"] = "2"
+    _, out = trainer(0, "--steps=1", status=1)
+    assert "WORLD_SIZE is 2, but this process was not started by mpirun" in out, out
+
+
 def test_the_job_runs_under_drover(drover, source):
     """The example's own job file, with flags that make it small."""
     text = (source / "examples/02_gpt/job.yaml").read_text()
