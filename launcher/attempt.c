@@ -132,12 +132,19 @@ static void attempt_clear_timer(Attempt *attempt, int timer)
     attempt->timers[timer] = 0;
 }
 
-/* More than a guint of ms (49 days) is no limit to a program that has to be alive for it. */
+/* By its ready time, since the interval of a timeout ends at 49 days. INT64_MAX: never. */
 static void attempt_set_timer(Attempt *attempt, int timer, int64_t ms, GSourceFunc func)
 {
+    const int64_t now_us = g_get_monotonic_time();
+    g_autoptr(GSource) source = NULL;
+
     attempt_clear_timer(attempt, timer);
-    if (ms <= G_MAXUINT)
-        attempt->timers[timer] = g_timeout_add((guint)ms, func, attempt);
+    if (ms > (INT64_MAX - now_us) / 1000)
+        return;
+    source = g_timeout_source_new(0);
+    g_source_set_ready_time(source, now_us + ms * 1000);
+    g_source_set_callback(source, func, attempt, NULL);
+    attempt->timers[timer] = g_source_attach(source, NULL);
 }
 
 /* ---- the end ---- */

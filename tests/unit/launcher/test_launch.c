@@ -442,6 +442,20 @@ static void test_deadline(void)
     g_assert_cmpstr(run_string(run_find(run, "stopping", 0), "reason"), ==, "deadline");
 }
 
+/* Limits that no timer of milliseconds holds are not over at once. */
+static void test_long_limits(void)
+{
+    const int64_t limits_ms[] = {(int64_t)G_MAXUINT + 1, INT64_MAX / 1000 + 1, INT64_MAX - 1};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(limits_ms); i++) {
+        g_autoptr(Run) run = run_new("exec sleep 0.1", 1, 1);
+
+        run->plan->max_duration_ms = run->plan->start_within_ms = limits_ms[i];
+        run_start(run);
+        assert_done(run_wait(run, NULL), "succeeded", 0);
+    }
+}
+
 /* ---- an engine that does not do ---- */
 
 /* Puts a program `mpirun` of our making, or none, first and last in PATH. */
@@ -642,6 +656,7 @@ int main(int argc, char **argv)
     g_test_add_func("/launch/stop_at_once", test_stop_at_once);
     g_test_add_func("/launch/stop_now", test_stop_now);
     g_test_add_func("/launch/deadline", test_deadline);
+    g_test_add_func("/launch/long_limits", test_long_limits);
     g_test_add_func("/launch/engine_missing", test_engine_missing);
     g_test_add_func("/launch/engine_fails", test_engine_fails);
     g_test_add_func("/launch/start_within", test_start_within);
