@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The invoice of a job, built from its leases; or all jobs beside what the ledger says, which must
- * agree once no job is running.
+ * The invoice of a job, built from its leases; or those of all jobs, and an audit of the ledger.
  */
 #include "runner/cli/jobs.h"
 #include "runner/cli/table.h"

@@ -355,15 +355,17 @@ bool store_lock_job(Store *store, JobId job, int *fd, GError **error)
         *fd = opened;
         return true;
     }
-    if (got == LOCK_HELD)
+    if (got == LOCK_HELD) {
+        g_autofree char *pid = owner ? g_strdup_printf(" (pid %d)", (int)owner) : g_strdup("");
+
         g_set_error(error, STORE_ERROR, STORE_ERROR_BUSY,
-                    "job %" PRId64
-                    " is run by another drover process (pid %d); `drover show %" PRId64
+                    "job %" PRId64 " is run by another drover process%s; `drover show %" PRId64
                     "` tells how far it is",
-                    job.value, (int)owner, job.value);
-    else
+                    job.value, pid, job.value);
+    } else {
         g_set_error(error, STORE_ERROR, STORE_ERROR_SYSTEM, "%s: cannot lock: %s", path,
                     g_strerror(errno));
+    }
     if (opened >= 0)
         close(opened);
     return false;
