@@ -56,9 +56,10 @@ class Terminal:
             assert alive, f"the end came before {pattern!r}:\n{self.text()}"
         raise AssertionError(f"no {pattern!r} on the screen:\n{self.text()}")
 
-    def finish(self):
+    def finish(self, deadline_s=120):
+        end = time.monotonic() + deadline_s
         while self.pump():
-            pass
+            assert time.monotonic() < end, f"no end:\n{self.text()}"
         self.child.close()
         return self.child.exitstatus
 
@@ -158,12 +159,18 @@ def test_ctrl_c_counts_down_and_a_second_one_kills(drover):
     assert terminal.cursor_is_shown()
 
 
+def is_stopped(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
+
+
 def test_ctrl_z_gives_the_terminal_back_and_the_job_goes_on(drover):
     terminal = Terminal(drover, "run", write_worker(drover.work_dir, steps=100, pause_s=0.02))
     terminal.until(r"loss \d")
     os.kill(terminal.child.pid, signal.SIGTSTP)
     wait_for(lambda: terminal.pump() and terminal.cursor_is_shown(), "the cursor")
     assert not any(line.startswith("loss") for line in terminal.lines())
+    wait_for(lambda: is_stopped(terminal.child.pid), "the stop that follows it")
     os.kill(terminal.child.pid, signal.SIGCONT)
     assert terminal.finish() == 0
     assert "[rank 0] finished step 100" in terminal.text()
