@@ -28,6 +28,8 @@ if(MPI_C_FOUND)
     drover_mpi_test(${ranks}_ring ${ranks} 0)
   endforeach()
   drover_mpi_test(3_program 3 1 program-mpi)
+else()
+  drover_skip(collectives/backend_mpi "no MPI was found")
 endif()
 
 # Races: the library and the tests of what its thread does, once more under ThreadSanitizer. Old
