@@ -325,15 +325,21 @@ int coll_broadcast(coll_comm *comm, void *data, size_t count, coll_type type, in
     return rc == COLL_OK ? coll_request_run(comm, &call) : rc;
 }
 
+static CollCall coll_all_reduce_call(const void *send, void *recv, size_t count, coll_type type,
+                                     coll_op op)
+{
+    return (CollCall){.kind = COLL_CALL_ALL_REDUCE,
+                      .type = type,
+                      .op = op,
+                      .count = count,
+                      .send = send,
+                      .recv = recv};
+}
+
 int coll_all_reduce_start(coll_comm *comm, const void *send, void *recv, size_t count,
                           coll_type type, coll_op op, coll_request **request)
 {
-    CollCall call = {.kind = COLL_CALL_ALL_REDUCE,
-                     .type = type,
-                     .op = op,
-                     .count = count,
-                     .send = send,
-                     .recv = recv};
+    CollCall call = coll_all_reduce_call(send, recv, count, type, op);
     int rc = comm && request ? coll_check(comm, &call, 1, 1, send == recv) : COLL_EINVAL;
 
     return rc == COLL_OK ? coll_request_start(comm, &call, request) : rc;
@@ -342,12 +348,7 @@ int coll_all_reduce_start(coll_comm *comm, const void *send, void *recv, size_t 
 int coll_all_reduce(coll_comm *comm, const void *send, void *recv, size_t count, coll_type type,
                     coll_op op)
 {
-    CollCall call = {.kind = COLL_CALL_ALL_REDUCE,
-                     .type = type,
-                     .op = op,
-                     .count = count,
-                     .send = send,
-                     .recv = recv};
+    CollCall call = coll_all_reduce_call(send, recv, count, type, op);
     int rc = comm ? coll_check(comm, &call, 1, 1, send == recv) : COLL_EINVAL;
 
     return rc == COLL_OK ? coll_request_run(comm, &call) : rc;

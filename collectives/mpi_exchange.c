@@ -104,28 +104,34 @@ static int exchange_post(coll_comm *comm, coll_request *request)
     return rc == COLL_OK ? COLL_ADVANCE_MOVED : rc;
 }
 
+static bool exchange_is_same(const MpiHead *a, const MpiHead *b)
+{
+    return a->kind == b->kind && a->type == b->type && a->op == b->op && a->root == b->root &&
+           a->count == b->count;
+}
+
 /* Takes in what rank + records sent. */
 static void exchange_take(coll_comm *comm)
 {
     MpiState *state = comm->state;
     MpiHead *mine = (MpiHead *)state->out;
     const MpiHead *theirs = (const MpiHead *)state->in;
-    size_t bytes = exchange_missing(comm) * exchange_record_bytes(state);
+    size_t missing = exchange_missing(comm), bytes = exchange_record_bytes(state);
+    char *place = state->out + sizeof *mine + state->records * bytes;
+    int sender = (comm->rank + (int)state->records) % comm->size;
 
-    if (mine->error != COLL_OK) {
-        ;
-    } else if (theirs->error != COLL_OK) {
+    state->records += missing;
+    if (mine->error != COLL_OK)
+        return;
+    if (theirs->error != COLL_OK) {
         mine->error = theirs->error;
         mine->bad_rank = theirs->bad_rank;
-    } else if (mine->kind != theirs->kind || mine->type != theirs->type || mine->op != theirs->op ||
-               mine->root != theirs->root || mine->count != theirs->count) {
+    } else if (!exchange_is_same(mine, theirs)) {
         mine->error = COLL_EMISMATCH;
-        mine->bad_rank = (comm->rank + (int)state->records) % comm->size;
+        mine->bad_rank = sender;
     } else {
-        memcpy(state->out + sizeof *mine + state->records * exchange_record_bytes(state),
-               state->in + sizeof *mine, bytes);
+        memcpy(place, state->in + sizeof *mine, missing * bytes);
     }
-    state->records += exchange_missing(comm);
 }
 
 /* One look at a running exchange: COLL_ADVANCE_DONE when all records are here. */
