@@ -28,10 +28,10 @@
 enum {
     POLL_NS = 500 * 1000,
     SILENCE_STEP_NS = 50 * 1000 * 1000,
-    /* Looks of a waiting caller before it offers its core to others: some 100 us, for who yields to
+    /* Looks of a waiting caller before it offers its core to others: about 1 ms, for who yields to
      * strangers gets the core back milliseconds later. Ranks that share cores do not suffer from
      * it: Open MPI, told by mpirun, yields within each look. */
-    SPINS = 2000,
+    SPINS = 20000,
     YIELDS = 2000, /* and more of them before it sleeps in between */
     NAP_NS = 50 * 1000
 };
