@@ -9,6 +9,7 @@
 #include "jobspec/diag.h"
 #include "runner/cli/args.h"
 #include "runner/cli/help.h"
+#include "runner/cli/text.h"
 #include "runner/queue/store.h"
 
 #include <errno.h>
@@ -23,6 +24,26 @@ G_DEFINE_QUARK(drover_cli_error, cli_error)
 
 /* Bytes of a user's word that go into a message: the rest says nothing more. */
 #define WORD_SHOWN 60
+
+static bool is_unicode(void)
+{
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+/* "drover: message"; what it quotes is a stranger's (a file's name, a store's text) and shows as
+ * characters alone. */
+static void message_print(const char *message)
+{
+    g_auto(GStrv) lines = g_strsplit(message, "\n", -1);
+    g_autoptr(GString) clean = g_string_new("drover: ");
+
+    for (char **line = lines; *line; line++) {
+        text_append_clean(clean, *line, strlen(*line), is_unicode());
+        g_string_append_c(clean, '\n');
+    }
+    fflush(stdout);
+    fputs(clean->str, stderr);
+}
 
 /* The command that argv begins with, and how many words its name has. */
 static const CliCommand *command_find(const Cli *cli, int argc, char **argv, int *words)
@@ -77,6 +98,7 @@ static const char *command_suggest(const Cli *cli, int argc, char **argv)
 static int command_unknown(const Cli *cli, int argc, char **argv)
 {
     g_autofree char *group = help_format_group(cli, argv[0]);
+    g_autoptr(GString) message = g_string_new("unknown ");
     const char *word = argv[0], *suggestion;
 
     if (group && argc == 1)
@@ -84,12 +106,13 @@ static int command_unknown(const Cli *cli, int argc, char **argv)
     if (group)
         word = argv[1];
     suggestion = command_suggest(cli, group ? 2 : 1, argv);
-    fprintf(stderr, "drover: unknown %s '%.*s'", word[0] == '-' ? "option" : "command", WORD_SHOWN,
-            word);
+    g_string_append_printf(message, "%s '%.*s'", word[0] == '-' ? "option" : "command", WORD_SHOWN,
+                           word);
     if (suggestion)
-        fprintf(stderr, "; did you mean '%s%s%s'?", group ? argv[0] : "", group ? " " : "",
-                suggestion);
-    fprintf(stderr, "\n'drover help' lists the commands\n");
+        g_string_append_printf(message, "; did you mean '%s%s%s'?", group ? argv[0] : "",
+                               group ? " " : "", suggestion);
+    g_string_append(message, "\n'drover help' lists the commands");
+    message_print(message->str);
     return CLI_USAGE;
 }
 
@@ -122,8 +145,8 @@ static int command_run(const Cli *cli, const CliCommand *command, int argc, char
     g_autoptr(CliArgs) args = args_parse(command, argc, argv, &error);
 
     if (!args) {
-        fprintf(stderr, "drover: %s\n'drover %s --help' explains the command\n", error->message,
-                command->name);
+        message_print(error->message);
+        fprintf(stderr, "'drover %s --help' explains the command\n", command->name);
         return CLI_USAGE;
     }
     if (args_wants_help(args))
@@ -148,7 +171,7 @@ static void cli_init(Cli *cli, char **program)
     setlocale(LC_CTYPE, "");
     *program = g_file_read_link("/proc/self/exe", NULL);
     cli->program = *program ? *program : "drover";
-    cli->unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    cli->unicode = is_unicode();
     cli->tty = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     cli->colour = cli->tty && !(no_colour && no_colour[0]);
 }
@@ -185,8 +208,7 @@ int cli_fail(const CliArgs *args, CliStatus status, const char *format, ...)
     va_start(list, format);
     message = g_strdup_vprintf(format, list);
     va_end(list);
-    fflush(stdout);
-    fprintf(stderr, "drover: %s\n", message);
+    message_print(message);
     if (status == CLI_USAGE)
         fprintf(stderr, "'drover %s --help' explains the command\n", args_get_command(args)->name);
     return (int)status;
@@ -205,7 +227,7 @@ int cli_fail_error(const CliArgs *args, const GError *error)
 
 int cli_print_json(json_t *json)
 {
-    int rc = json_dumpf(json, stdout, JSON_INDENT(2));
+    int rc = json_dumpf(json, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 
     json_decref(json);
     if (rc == 0 && putchar('\n') != EOF && fflush(stdout) == 0)

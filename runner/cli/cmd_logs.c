@@ -38,7 +38,7 @@ static void line_print(const FollowLine *line, void *user_data)
     json =
         json_pack("{s:i, s:s, s:o, s:s}", "attempt", logs->attempt, "source", line->source, "rank",
                   line->rank >= 0 ? json_integer(line->rank) : json_null(), "text", line->text);
-    json_dumpf(json, stdout, JSON_COMPACT);
+    json_dumpf(json, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
     putchar('\n');
     json_decref(json);
 }

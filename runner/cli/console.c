@@ -195,7 +195,7 @@ static void course_load(Console *console, Shown *shown)
 
 static void event_print(Console *console, json_t *json)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
 
     screen_add_raw(console->screen, text);
     free(text);

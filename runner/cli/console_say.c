@@ -276,7 +276,7 @@ int console_finish(Console *console)
     }
     end = json_pack("{s:s, s:i, s:O}", "event", "end", "status", status, "jobs", list);
     if (console->json) {
-        char *text = json_dumps(end, JSON_COMPACT);
+        char *text = json_dumps(end, JSON_COMPACT | JSON_ENSURE_ASCII);
 
         screen_add_raw(console->screen, text);
         screen_drain(console->screen);

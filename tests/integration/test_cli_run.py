@@ -133,6 +133,15 @@ def test_a_failing_job_fails_the_command(drover):
     check_bill(drover, 1)
 
 
+def test_what_a_job_says_is_ascii_in_json(drover):
+    """U+202E turns the rest of a line around: not on a terminal that JSON is printed to."""
+    note = r"""echo '{"event":"note","text":"\\u202enoitpo"}' >&3"""
+    done = drover("run", "--json", write_shell(drover.work_dir, note + "; sleep 0.2"))
+    assert done.stdout.isascii()
+    assert any(json.loads(line).get("text") == "\u202enoitpo" for line in done.stdout.splitlines())
+    assert drover("show", "1", "--json").stdout.isascii()
+
+
 def test_json_tells_everything_as_lines(drover):
     done = drover("run", "--json", write_worker(drover.work_dir, steps=6, pause_s=0.01, ranks=2))
     events = [json.loads(line) for line in done.stdout.splitlines()]

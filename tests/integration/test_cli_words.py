@@ -78,6 +78,18 @@ def test_wrong_words_end_with_a_status_and_a_hint(drover, words, status, message
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("words", [
+    ["show", "{}"], ["{}"], ["spec", "{}"], ["help", "{}"], ["run", "--{}"], ["list", "{}"],
+    ["list", "--limit", "{}"], ["nodes", "--prices", "{}"], ["run", "--resume", "{}"],
+])
+def test_a_word_quoted_in_an_error_does_nothing_to_the_terminal(drover, words):
+    foreign = "\x1b[2J\x1b]0;title\x07\u009b31m\u202e"
+    done = drover(*[word.format(foreign) for word in words], status=None)
+    assert done.returncode in (1, 2, 3)
+    assert done.stderr.startswith("drover: ")
+    assert all(c.isprintable() or c == "\n" for c in done.stderr), ascii(done.stderr)
+
+
 def test_version_tells_what_it_stands_on(drover):
     version = drover.json("version")
     parts = {part["name"]: part for part in version["parts"]}
