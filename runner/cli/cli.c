@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,10 +165,18 @@ static int output_finish(int status)
     return failed && status == CLI_OK ? CLI_FAILED : status;
 }
 
+/* So that a write past `ulimit -f` fails, and says so, instead of killing. A handler, unlike an
+ * ignored signal, is not inherited by the ranks. */
+static void file_limit_handle(int signal_number G_GNUC_UNUSED)
+{
+}
+
 static void cli_init(Cli *cli, char **program)
 {
+    const struct sigaction action = {.sa_handler = file_limit_handle, .sa_flags = SA_RESTART};
     const char *term = g_getenv("TERM"), *no_colour = g_getenv("NO_COLOR");
 
+    sigaction(SIGXFSZ, &action, NULL);
     setlocale(LC_CTYPE, "");
     *program = g_file_read_link("/proc/self/exe", NULL);
     cli->program = *program ? *program : "drover";

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 
@@ -122,6 +123,14 @@ def test_quote_is_what_the_bill_follows(drover):
     drover("run", job)
     invoice = check_bill(drover, 1)
     assert invoice["total_units"] <= quote["per_hour_units"]
+
+
+def test_a_file_size_limit_is_an_error_and_no_death(drover):
+    job = write_shell(drover.work_dir, "echo unharmed")
+    small = drover("run", job, status=1, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (40000, 40000)))
+    assert "drover.db: cannot" in small.stderr
+    assert "unharmed" in drover("run", job).stdout
 
 
 def test_a_failing_job_fails_the_command(drover):
