@@ -51,7 +51,8 @@ Quote *quote_new(const JobSpec *spec, const Node *node, const PriceList *prices,
         quote->price_usd_micro +=
             g_array_index(quote->match->devices, MatchDevice, i).price_usd_micro;
     if (!amount_get(quote, prices, HOUR_MS, &quote->per_hour, error) ||
-        !amount_get(quote, prices, spec->limits.max_duration_ms, &quote->at_most, error))
+        !amount_get(quote, prices, spec->limits.max_duration_ms + spec->checkpoint.grace_ms,
+                    &quote->at_most, error))
         return NULL;
     return g_steal_pointer(&quote);
 }
@@ -62,6 +63,7 @@ char *quote_format(const Quote *quote, const JobSpec *spec)
     g_autofree char *per_hour = money_format(quote->asset, quote->per_hour);
     g_autofree char *at_most = money_format(quote->asset, quote->at_most);
     g_autofree char *duration = format_duration(spec->limits.max_duration_ms);
+    g_autofree char *grace = format_duration(spec->checkpoint.grace_ms);
     g_autofree char *limit = NULL, *fee = NULL;
 
     if (quote->match->result != MATCH_FITS)
@@ -76,8 +78,8 @@ char *quote_format(const Quote *quote, const JobSpec *spec)
 
         fee = g_strdup_printf("with %s %% fee ", percent);
     }
-    return g_strdup_printf("%s: %s%s per hour, at most %s in %s%s", what, fee ? fee : "", per_hour,
-                           at_most, duration, limit ? limit : "");
+    return g_strdup_printf("%s: %s%s per hour, at most %s in %s and %s of grace%s", what,
+                           fee ? fee : "", per_hour, at_most, duration, grace, limit ? limit : "");
 }
 
 json_t *quote_to_json(const Quote *quote, const JobSpec *spec)
@@ -95,9 +97,11 @@ json_t *quote_to_json(const Quote *quote, const JobSpec *spec)
     }
     for (guint i = 0; match->reasons && i < match->reasons->len; i++)
         json_array_append_new(reasons, json_string(g_ptr_array_index(match->reasons, i)));
-    json = json_pack("{s:s, s:b, s:o, s:o, s:s, s:I}", "name", spec->name, "fits", fits, "devices",
-                     devices, "reasons", reasons, "asset", money_asset_name(quote->asset),
-                     "max_duration_ms", (json_int_t)spec->limits.max_duration_ms);
+    json =
+        json_pack("{s:s, s:b, s:o, s:o, s:s, s:I, s:I}", "name", spec->name, "fits", fits,
+                  "devices", devices, "reasons", reasons, "asset", money_asset_name(quote->asset),
+                  "max_duration_ms", (json_int_t)spec->limits.max_duration_ms, "grace_ms",
+                  (json_int_t)spec->checkpoint.grace_ms);
     if (fits) {
         jobs_set_amount(json, "per_hour", quote->asset, quote->per_hour);
         jobs_set_amount(json, "at_most", quote->asset, quote->at_most);

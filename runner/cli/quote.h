@@ -12,7 +12,7 @@ typedef struct {
     MoneyAsset asset;
     int64_t price_usd_micro; /* of all its devices, per hour */
     int64_t per_hour;        /* base units of the asset, fees included */
-    int64_t at_most;         /* ... for max_duration */
+    int64_t at_most;         /* ... for max_duration and the grace */
     int64_t fee_bp;          /* of the fees in both */
 } Quote;
 

@@ -21,7 +21,7 @@ typedef struct {
         meter_mono_ms; /* the first process of the ranks existed; -1: not yet, nothing is metered */
     int64_t stop_at_ms; /* of metered time: max_cost asks for the stop; INT64_MAX: never */
     int64_t kill_at_ms;
-    int64_t most_ms;    /* what max_cost pays for: nothing beyond is metered */
+    int64_t most_ms;    /* what the limits allow: nothing beyond is metered */
     GPtrArray *reports; /* Event *: not stored yet */
     Event *progress;    /* merged, not stored yet; NULL: none */
     Event *checkpoint;  /* the newest, not stored yet; NULL: none */

@@ -70,6 +70,19 @@ static bool plan_max_cost(Run *run, GPtrArray *leases)
     return true;
 }
 
+static int64_t add_capped(int64_t a, int64_t b)
+{
+    return b > G_MAXINT64 - a ? G_MAXINT64 : a + b;
+}
+
+/* max_duration and its grace are what a quote calls the most: nothing beyond is metered. */
+static void plan_max_duration(Run *run)
+{
+    int64_t most = add_capped(run_time_left_ms(run), run->spec->checkpoint.grace_ms);
+
+    run->attempt.most_ms = MIN(run->attempt.most_ms, most);
+}
+
 /* ---- the transaction ---- */
 
 static json_t *describe_attempt(const Match *match, GPtrArray *leases, guint first)
@@ -142,11 +155,6 @@ static int find_port(void)
     if (fd >= 0)
         close(fd);
     return port;
-}
-
-static int64_t add_capped(int64_t a, int64_t b)
-{
-    return b > G_MAXINT64 - a ? G_MAXINT64 : a + b;
 }
 
 /* The node with the cores that the job gets. */
@@ -228,6 +236,7 @@ static void start_on(Run *run, const Match *match)
         end_without_money(run, match);
         return;
     }
+    plan_max_duration(run);
     begin = begin_attempt(run, match, leases, &error);
     if (begin == BEGIN_DONE && run_load_leases(run, &error)) {
         run->attempt.begun_mono_ms = run_mono_ms();

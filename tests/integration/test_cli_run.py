@@ -117,12 +117,24 @@ def test_dry_run_shows_ranks_and_stores_nothing(drover):
 def test_quote_is_what_the_bill_follows(drover):
     job = write_shell(drover.work_dir, "echo", extra="limits: {max_duration: 2h}\n")
     quote = drover.json("quote", job)["jobs"][0]
-    assert quote["fits"] and quote["max_duration_ms"] == 7200000
-    assert quote["at_most_units"] == pytest.approx(2 * quote["per_hour_units"], abs=2)
+    assert quote["fits"] and quote["max_duration_ms"] == 7200000 and quote["grace_ms"] == 60000
+    hours = (7200000 + 60000) / 3600000
+    assert quote["at_most_units"] == pytest.approx(hours * quote["per_hour_units"], abs=2)
     assert f"with 2.00 % fee {quote['per_hour']} USDC per hour" in drover("quote", job).stdout
     drover("run", job)
     invoice = check_bill(drover, 1)
     assert invoice["total_units"] <= quote["per_hour_units"]
+
+
+def test_a_job_deaf_to_its_deadline_costs_what_was_quoted_at_most(drover):
+    job = write_shell(drover.work_dir, "trap '' USR1 TERM; while :; do sleep 1; done",
+                      extra="limits: {max_duration: 1s}\ncheckpoint: {path: c, grace: 1s}\n")
+    quote = drover.json("quote", job)["jobs"][0]
+    drover("run", job, status=1)
+    assert drover.json("list")["jobs"][0]["cause"] == "deadline"
+    invoice = check_bill(drover, 1)
+    assert invoice["gpu_ms"] <= quote["max_duration_ms"] + quote["grace_ms"]
+    assert 0 < invoice["total_units"] <= quote["at_most_units"]
 
 
 def test_a_file_size_limit_is_an_error_and_no_death(drover):
