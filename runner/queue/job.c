@@ -218,6 +218,8 @@ bool job_check(const Job *job, const char **why)
         *why = "nothing succeeds without an attempt";
     else if (job->retries > job->attempts)
         *why = "each retry follows an attempt";
+    else if (MIN(job->created_at_ms, MIN(job->started_at_ms, job->ended_at_ms)) < 0)
+        *why = "its times are after 1970";
     return *why == NULL;
 }
 

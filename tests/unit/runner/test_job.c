@@ -133,6 +133,9 @@ static void test_check(void)
     job->retry_at_ms = 0;
     job->retries = 1;
     g_assert_false(job_check(job, &why));
+    job->retries = 0;
+    job->created_at_ms = INT64_MIN; /* what shows "... ago" subtracts it */
+    g_assert_false(job_check(job, &why));
 }
 
 static void test_copy(void)
