@@ -3,7 +3,7 @@
  * A rank is absent, running, then gone; `drover rank` moves it on with RANK_LINK_HELLO and
  * RANK_LINK_EXIT, each once and only in that order. Anything else that comes over the socket (the
  * program of the rank could open it too, being the same user) is dropped: a wrong size, another
- * user, a rank out of range or already there, a hello without a descriptor. Only for a rank that
+ * user, a rank out of range or already there, a hello without a pipe. Only for a rank that
  * has not started could another one of the same job speak.
  *
  * A progress pipe is read READ_SIZE bytes at a time; a rank that fills that is left alone for a
@@ -18,10 +18,12 @@
 #include "launcher/rank_link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -231,15 +233,29 @@ static int packet_receive(int connection, Packet *packet)
     return -1;
 }
 
+/* The pipe behind `sent`, opened anew: the sender shares the description it sent and could make
+ * reads from it wait. -1: it is no pipe. */
+static int progress_open(int sent)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", sent);
+    struct stat facts;
+
+    if (fstat(sent, &facts) != 0 || !S_ISFIFO(facts.st_mode))
+        return -1;
+    return open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
 static void packet_apply(const RankConnection *connection, Packet *packet)
 {
     RankWatch *watch = connection->watch;
     const RankLinkMessage *message = &packet->message;
     bool known = message->rank >= 0 && message->rank < watch->ranks_count;
     WatchedRank *rank = known ? &watch->ranks[message->rank] : NULL;
+    int progress_fd = -1;
 
-    if (rank && message->type == RANK_LINK_HELLO && rank->state == RANK_ABSENT && packet->fd >= 0)
-        rank_start(rank, connection->peer, packet->pid, g_steal_fd(&packet->fd));
+    if (rank && message->type == RANK_LINK_HELLO && rank->state == RANK_ABSENT && packet->fd >= 0 &&
+        (progress_fd = progress_open(packet->fd)) >= 0)
+        rank_start(rank, connection->peer, packet->pid, progress_fd);
     else if (rank && message->type == RANK_LINK_EXIT && rank->state == RANK_RUNNING &&
              rank->shim == connection->peer)
         rank_end(rank, message->code, message->signal);
