@@ -428,7 +428,9 @@ static bool attempt_raise_files(const Attempt *attempt, GError **error)
 
 static void attempt_give_up(Attempt *attempt, const GError *error)
 {
-    attempt_settle(attempt, "start", 1, "%s", error->message);
+    bool missing = g_error_matches(error, LAUNCHER_ERROR, LAUNCHER_ERROR_MISSING);
+
+    attempt_settle(attempt, missing ? "missing" : "start", 1, "%s", error->message);
     attempt_finish(attempt);
 }
 

@@ -22,7 +22,8 @@
  *   {"event":"done","reason":"succeeded","code":0,"message":"..."}
  *
  * "done" is always the last: nothing runs any more. Its reason is one of "succeeded", "failed",
- * "requested", "deadline", "setup", "start" and "killed". Its code is that of the rank (or of
+ * "requested", "deadline", "setup", "start", "missing" (a program that starts ranks is not there:
+ * another try would find the same) and "killed". Its code is that of the rank (or of
  * setup) which brought the end about, else of the first rank that did not end with 0; 128 + signal.
  *
  * Every event also has "at_ms" (wall clock) and "mono_ms" (CLOCK_BOOTTIME).

@@ -32,6 +32,7 @@ static const struct {
     {"failed", "nonzero_exit", JOBSPEC_RETRY_NONZERO_EXIT, "a rank failed"},
     {"setup", "setup", JOBSPEC_RETRY_NONZERO_EXIT, "setup failed"},
     {"start", "supplier_lost", JOBSPEC_RETRY_SUPPLIER_LOST, "the ranks could not be started"},
+    {"missing", "missing", 0, "a program that starts ranks is not there"},
     {"killed", "supplier_lost", JOBSPEC_RETRY_SUPPLIER_LOST, "the launcher was killed"},
     {"preempted", "preempted", JOBSPEC_RETRY_PREEMPTED, "the supplier took its devices back"},
     {"preflight", "preflight", JOBSPEC_RETRY_PREFLIGHT, "the preflight test was not passed"},

@@ -55,10 +55,10 @@ typedef struct {
     bool owned;            /* not ended, and a drover process holds its lock right now */
 } Job;
 
-/* Job.cause: "nonzero_exit" "setup" "supplier_lost" "preempted" "preflight" (how an attempt
- * failed), "deadline" (max_duration) "max_cost" "start_within" "no_match" "plan" "dependency" (why
- * the job did), "cancelled" "interrupted" (who stopped it), "devices" "dependency" "max_parallel"
- * (what it waits for). */
+/* Job.cause: "nonzero_exit" "setup" "supplier_lost" "preempted" "preflight" "missing" (how an
+ * attempt failed), "deadline" (max_duration) "max_cost" "start_within" "no_match" "plan"
+ * "dependency" (why the job did), "cancelled" "interrupted" (who stopped it), "devices"
+ * "dependency" "max_parallel" (what it waits for). */
 
 typedef struct {
     int64_t seq;

@@ -480,7 +480,7 @@ static void test_engine_missing(void)
     run_start_with_engine(run, NULL);
     const json_t *done = run_wait(run, NULL);
 
-    assert_done(done, "start", 1);
+    assert_done(done, "missing", 1);
     assert_message(done, "apt install openmpi-bin");
 }
 
