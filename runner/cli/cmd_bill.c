@@ -115,11 +115,9 @@ static int bill_run(const Cli *cli, const CliArgs *args)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Store) store = NULL;
-    bool all = cli_args_has(args, "all");
+    bool all = cli_args_count(args) == 0;
     int status = CLI_FAILED;
 
-    if (all == (cli_args_count(args) == 1))
-        return cli_fail(args, CLI_USAGE, "give a JOB or --all");
     store = jobs_open(&error);
     if (store)
         status = all ? all_print(store, args, &error) : one_print(cli, store, args, &error);
@@ -127,7 +125,6 @@ static int bill_run(const Cli *cli, const CliArgs *args)
 }
 
 static const CliOption bill_options[] = {
-    {"all", 'a', NULL, "all jobs, and an audit of the ledger"},
     {"json", 'j', NULL, "print JSON"},
 };
 
@@ -136,9 +133,11 @@ const CliCommand cmd_bill = {
     .arguments = "[JOB]",
     .arguments_max = 1,
     .summary = "Show what a job cost, or all of them",
-    .description = "While a job runs the invoice says what it cost up to its last heartbeat.",
+    .description = "Without JOB: all jobs, their sum, and an audit of the ledger.\n"
+                   "\n"
+                   "While a job runs the invoice says what it cost up to its last heartbeat.",
     .examples = "drover bill 12\n"
-                "drover bill --all --json",
+                "drover bill --json",
     .options = bill_options,
     .options_count = G_N_ELEMENTS(bill_options),
     .completes = "job",

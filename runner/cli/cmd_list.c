@@ -38,6 +38,13 @@ static json_t *row_to_json(const Job *job, const Invoice *invoice)
     return json;
 }
 
+/* `pending` alone would let a reader think that somebody is going to run it. */
+static void note_add(GString *notes, const Job *job)
+{
+    if (!job_state_is_ended(job->state) && !job->owned && job->reason)
+        g_string_append_printf(notes, "job %" G_GINT64_FORMAT ": %s\n", job->id.value, job->reason);
+}
+
 typedef struct {
     const char *state; /* NULL: all */
     int64_t limit;     /* 0: none */
@@ -50,6 +57,7 @@ static int jobs_print(Store *store, const GPtrArray *jobs, const ListChoice *cho
     static const char *const heads[] = {"JOB",  "NAME",      "STATE", ">AGE",
                                         ">RAN", ">PROGRESS", ">LOSS", ">COST"};
     g_autoptr(Table) table = table_new(heads, G_N_ELEMENTS(heads));
+    g_autoptr(GString) notes = g_string_new(NULL);
     json_t *list = json_array();
     int64_t now_ms = jobs_now_ms(), shown = 0;
 
@@ -71,14 +79,18 @@ static int jobs_print(Store *store, const GPtrArray *jobs, const ListChoice *cho
         }
         if (choice->json)
             json_array_append_new(list, row_to_json(job, invoice));
-        else
+        else {
             row_add(table, job, invoice, now_ms);
+            note_add(notes, job);
+        }
     }
     if (choice->json)
         return cli_print_json(json_pack("{s:o}", "jobs", list));
     json_decref(list);
     if (!choice->quiet && shown)
         table_print(table, stdout);
+    if (notes->len)
+        printf("\n%s", notes->str);
     return CLI_OK;
 }
 

@@ -114,7 +114,7 @@ def check_bill(drover, job):
         job)[0]
     assert invoice["gpu_ms"] == used_ms
     assert not open_leases
-    every = drover.json("bill", "--all")
+    every = drover.json("bill")
     assert sum(one["total_units"] for one in every["invoices"]) == \
         sum(one["total_units"] for one in every["totals"])
     assert every["ledger"]["audited"]

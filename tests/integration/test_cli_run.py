@@ -247,6 +247,7 @@ def test_ctrl_c_checkpoints_and_resume_carries_on(drover):
     assert process.returncode == 130
     step = int(re.search(r"\[rank 0\] stopped at step (\d+)", out)[1])
     assert "drover run --resume 1" in err
+    assert "job 1: stopped; `drover run --resume 1` carries on" in drover("list").stdout
     job = drover.json("list")["jobs"][0]
     assert (job["state"], job["cause"]) == ("pending", "interrupted")
     assert job["checkpoint_step"] == step

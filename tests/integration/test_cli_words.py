@@ -45,7 +45,7 @@ def test_every_command_has_json(drover):
 def test_json_of_every_command_that_needs_no_job_parses(drover):
     job = drover.work_dir / "job.yaml"
     job.write_text(SHELL_JOB)
-    for words in (["version"], ["nodes"], ["list"], ["bill", "--all"], ["completion"],
+    for words in (["version"], ["nodes"], ["list"], ["bill"], ["completion"],
                   ["spec", "schema"], ["spec", "explain", "run"], ["spec", "check", "job.yaml"],
                   ["quote", "job.yaml"], ["run", "--dry-run", "job.yaml"]):
         assert isinstance(drover.json(*words), dict), words
@@ -65,7 +65,7 @@ def test_json_of_every_command_that_needs_no_job_parses(drover):
     (["show", "99"], 3, "99"),
     (["logs", "nothing"], 3, "nothing"),
     (["bill", "99"], 3, "99"),
-    (["bill"], 2, "give a JOB or --all"),
+    (["bill", "1", "2"], 2, "too many"),
     (["cancel", "99"], 3, "99"),
     (["list", "--limit", "-1"], 2, "--limit: '-1' is not a whole number from 0"),
     (["list", "--state", "happy"], 2, "'happy' is not a state"),
