@@ -108,10 +108,24 @@ static void check_train(const Check *check)
         SAY(check, DIAG_NO_EFFECT, "train.every", "train.every: no effect with 'sync: step'");
 }
 
+static void check_checkpoint_path(const Check *check)
+{
+    const char *path = check->spec->checkpoint.path;
+    g_autofree char *dir = path ? g_canonicalize_filename(path, "/job") : NULL;
+
+    if (path && !g_path_is_absolute(path) && !g_str_has_prefix(dir, "/job/"))
+        SAY(check, DIAG_VALUE, "checkpoint.path",
+            "checkpoint.path: '%s' leaves the directory of the job; write an absolute path if that "
+            "is meant",
+            path);
+}
+
 static void check_checkpoint(const Check *check)
 {
     const JobSpec *spec = check->spec;
 
+    if (is_known(check, "checkpoint.path", NULL))
+        check_checkpoint_path(check);
     if (!is_known(check, "checkpoint.every", "checkpoint.grace", "limits.max_duration", NULL))
         return;
     if (spec->checkpoint.every_ms >= spec->limits.max_duration_ms)

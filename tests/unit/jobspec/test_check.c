@@ -25,6 +25,14 @@ static void test_checkpoint(void)
                 "4:14+5 W202 checkpoint.grace: as long as the whole job may run "
                 "(limits.max_duration)\n");
     spec_assert("checkpoint: {signal: TERM}\n", "");
+    spec_assert("checkpoint: {path: a/../b/c}\n", "");
+    spec_assert("checkpoint: {path: /elsewhere}\n", "");
+    spec_assert("checkpoint: {path: a/../..}\n",
+                "4:14+4 E106 checkpoint.path: 'a/../..' leaves the directory of the job; write an "
+                "absolute path if that is meant\n");
+    spec_assert("checkpoint: {path: .}\n",
+                "4:14+4 E106 checkpoint.path: '.' leaves the directory of the job; write an "
+                "absolute path if that is meant\n");
 }
 
 static void test_retry(void)
