@@ -7,6 +7,7 @@ these tests never pass by skipping what they are about.
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 import pytest
@@ -14,6 +15,13 @@ import pytest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("DROVER_BUILD", SOURCE / "build")).resolve()
 DEADLINE_S = 120
+
+
+# An ignored signal is inherited, and drover respects it (nohup): what the tests start must not
+# depend on what they are started under.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Drover:
