@@ -209,3 +209,19 @@ Node *fixture_node(const char *model, int gpus)
     }
     return node;
 }
+
+void fixture_set_up(StoreFixture *fixture, gconstpointer data)
+{
+    (void)data;
+    fixture->dir = fixture_make_dir();
+    fixture->store = fixture_open(fixture->dir);
+}
+
+void fixture_tear_down(StoreFixture *fixture, gconstpointer data)
+{
+    (void)data;
+    if (fixture->store)
+        fixture_check(fixture->store);
+    store_close(fixture->store);
+    fixture_remove_dir(fixture->dir);
+}

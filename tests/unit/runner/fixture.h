@@ -27,6 +27,16 @@ Job *fixture_job(Store *store, JobId job);
 /* store_check() and, for what it cannot see, the state. */
 void fixture_check(Store *store);
 
+/* A test of the store alone: g_test_add(path, StoreFixture, NULL, fixture_set_up, test,
+ * fixture_tear_down). A store that the test leaves open must pass fixture_check(). */
+typedef struct {
+    char *dir;
+    Store *store; /* NULL: the test has closed it */
+} StoreFixture;
+
+void fixture_set_up(StoreFixture *fixture, gconstpointer data);
+void fixture_tear_down(StoreFixture *fixture, gconstpointer data);
+
 /* `gpus` devices of `model` with 24 GiB, or a `cpu` where it is NULL; 8 cores, 32 GiB, 100 GiB. */
 Node *fixture_node(const char *model, int gpus);
 

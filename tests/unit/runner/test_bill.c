@@ -2,25 +2,6 @@
 #include "fixture.h"
 #include "runner/queue/bill.h"
 
-typedef struct {
-    char *dir;
-    Store *store;
-} Fixture;
-
-static void set_up(Fixture *fixture, gconstpointer data)
-{
-    (void)data;
-    fixture->dir = fixture_make_dir();
-    fixture->store = fixture_open(fixture->dir);
-}
-
-static void tear_down(Fixture *fixture, gconstpointer data)
-{
-    (void)data;
-    store_close(fixture->store);
-    fixture_remove_dir(fixture->dir);
-}
-
 static GPtrArray *leases_of(int count, int64_t price_usd_micro, int64_t used_ms, bool released)
 {
     GPtrArray *leases = g_ptr_array_new_with_free_func((GDestroyNotify)lease_free);
@@ -115,7 +96,7 @@ static int64_t balance_of(Store *store)
 }
 
 /* 3.60 USD an hour is 1 micro a ms; 2 % on the sum. Posted as it comes, never twice. */
-static void test_posts_what_is_new(Fixture *fixture, gconstpointer data)
+static void test_posts_what_is_new(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     g_autoptr(Invoice) invoice = NULL;
@@ -142,7 +123,7 @@ static void test_posts_what_is_new(Fixture *fixture, gconstpointer data)
     fixture_check(fixture->store);
 }
 
-static void test_account_and_asset(Fixture *fixture, gconstpointer data)
+static void test_account_and_asset(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "payment: {asset: IO, account: lab}");
     int64_t balance;
@@ -163,7 +144,9 @@ int main(int argc, char **argv)
     g_test_add_func("/bill/time-left/exact", test_time_left_is_exact);
     g_test_add_func("/bill/time-left/ends", test_time_left_at_the_ends);
     g_test_add_func("/bill/time-left/io", test_time_left_in_io);
-    g_test_add("/bill/posts-what-is-new", Fixture, NULL, set_up, test_posts_what_is_new, tear_down);
-    g_test_add("/bill/account-and-asset", Fixture, NULL, set_up, test_account_and_asset, tear_down);
+    g_test_add("/bill/posts-what-is-new", StoreFixture, NULL, fixture_set_up,
+               test_posts_what_is_new, fixture_tear_down);
+    g_test_add("/bill/account-and-asset", StoreFixture, NULL, fixture_set_up,
+               test_account_and_asset, fixture_tear_down);
     return g_test_run();
 }

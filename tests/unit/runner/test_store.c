@@ -10,28 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct {
-    char *dir;
-    Store *store;
-} Fixture;
-
-static void set_up(Fixture *fixture, gconstpointer data)
-{
-    (void)data;
-    fixture->dir = fixture_make_dir();
-    fixture->store = fixture_open(fixture->dir);
-}
-
-static void tear_down(Fixture *fixture, gconstpointer data)
-{
-    (void)data;
-    if (fixture->store)
-        fixture_check(fixture->store);
-    store_close(fixture->store);
-    fixture_remove_dir(fixture->dir);
-}
-
-static void reopen(Fixture *fixture)
+static void reopen(StoreFixture *fixture)
 {
     store_close(fixture->store);
     fixture->store = fixture_open(fixture->dir);
@@ -48,7 +27,7 @@ static void assert_mode(const char *dir, const char *name, mode_t mode)
 
 /* ---- the folder ---- */
 
-static void test_private(Fixture *fixture, gconstpointer data)
+static void test_private(StoreFixture *fixture, gconstpointer data)
 {
     g_autofree char *deep = g_build_filename(fixture->dir, "a", "b", NULL);
     Store *store = fixture_open(deep);
@@ -75,7 +54,7 @@ static void assert_refused(const char *dir, StoreError code, const char *words)
         g_error("'%s' is not in: %s", words, error->message);
 }
 
-static void test_refuses_open_folder(Fixture *fixture, gconstpointer data)
+static void test_refuses_open_folder(StoreFixture *fixture, gconstpointer data)
 {
     (void)data;
     g_clear_pointer(&fixture->store, store_close);
@@ -87,7 +66,7 @@ static void test_refuses_open_folder(Fixture *fixture, gconstpointer data)
     fixture->store = fixture_open(fixture->dir);
 }
 
-static void test_refuses_foreign_folder(Fixture *fixture, gconstpointer data)
+static void test_refuses_foreign_folder(StoreFixture *fixture, gconstpointer data)
 {
     (void)data;
     if (geteuid() == 0) {
@@ -100,7 +79,7 @@ static void test_refuses_foreign_folder(Fixture *fixture, gconstpointer data)
     }
 }
 
-static void test_refuses_no_folder(Fixture *fixture, gconstpointer data)
+static void test_refuses_no_folder(StoreFixture *fixture, gconstpointer data)
 {
     g_autofree char *file = g_build_filename(fixture->dir, "drover.db", NULL);
     g_autofree char *below = g_build_filename(file, "x", NULL);
@@ -110,7 +89,7 @@ static void test_refuses_no_folder(Fixture *fixture, gconstpointer data)
     assert_refused(below, STORE_ERROR_DENIED, "cannot create the folder");
 }
 
-static void test_refuses_link(Fixture *fixture, gconstpointer data)
+static void test_refuses_link(StoreFixture *fixture, gconstpointer data)
 {
     g_autofree char *dir = fixture_make_dir();
     g_autofree char *link = g_build_filename(dir, "drover.db", NULL);
@@ -129,7 +108,7 @@ static void write_db(const char *dir, const char *bytes, size_t size)
     g_assert_true(g_file_set_contents(path, bytes, (gssize)size, NULL));
 }
 
-static void test_refuses_bad_file(Fixture *fixture, gconstpointer data)
+static void test_refuses_bad_file(StoreFixture *fixture, gconstpointer data)
 {
     g_autofree char *dir = fixture_make_dir();
     g_autofree char *path = g_build_filename(dir, "drover.db", NULL);
@@ -159,7 +138,7 @@ static void test_refuses_bad_file(Fixture *fixture, gconstpointer data)
 }
 
 /* Bytes in the middle turned over: an error, never a crash or a silent answer. */
-static void test_damage_is_told(Fixture *fixture, gconstpointer data)
+static void test_damage_is_told(StoreFixture *fixture, gconstpointer data)
 {
     g_autofree char *dir = fixture_make_dir();
     g_autofree char *path = g_build_filename(dir, "drover.db", NULL);
@@ -193,7 +172,7 @@ static void test_damage_is_told(Fixture *fixture, gconstpointer data)
 
 /* ---- two processes ---- */
 
-static void test_two_openers(Fixture *fixture, gconstpointer data)
+static void test_two_openers(StoreFixture *fixture, gconstpointer data)
 {
     Store *other = fixture_open(fixture->dir);
     JobId id = fixture_add(fixture->store, "name: a");
@@ -209,7 +188,7 @@ static void test_two_openers(Fixture *fixture, gconstpointer data)
 }
 
 /* Many processes open a new store at one moment and each adds a job. */
-static void test_open_storm(Fixture *fixture, gconstpointer data)
+static void test_open_storm(StoreFixture *fixture, gconstpointer data)
 {
     enum { PROCESSES = 8 };
     g_autofree char *dir = g_build_filename(fixture->dir, "new", NULL);
@@ -238,7 +217,7 @@ static void test_open_storm(Fixture *fixture, gconstpointer data)
     store_close(store);
 }
 
-static void test_locks(Fixture *fixture, gconstpointer data)
+static void test_locks(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     g_autoptr(GError) error = NULL;
@@ -264,7 +243,7 @@ static void test_locks(Fixture *fixture, gconstpointer data)
 }
 
 /* Asking does not disturb taking. */
-static void test_asking_takes_nothing(Fixture *fixture, gconstpointer data)
+static void test_asking_takes_nothing(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     int fd;
@@ -280,7 +259,7 @@ static void test_asking_takes_nothing(Fixture *fixture, gconstpointer data)
 
 /* ---- jobs and events ---- */
 
-static void test_find(Fixture *fixture, gconstpointer data)
+static void test_find(StoreFixture *fixture, gconstpointer data)
 {
     JobId a = fixture_add(fixture->store, "name: a");
     JobId b = fixture_add(fixture->store, "name: b");
@@ -307,7 +286,7 @@ static void test_find(Fixture *fixture, gconstpointer data)
     }
 }
 
-static void test_spec_survives(Fixture *fixture, gconstpointer data)
+static void test_spec_survives(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "name: a\nrun: 'echo \"ä\\n\"'\nenvs: {K: \"v'v\"}");
     g_autofree char *base_dir = NULL;
@@ -322,7 +301,7 @@ static void test_spec_survives(Fixture *fixture, gconstpointer data)
 }
 
 /* All that a job tells after a full life, read back by another opener. */
-static void test_life(Fixture *fixture, gconstpointer data)
+static void test_life(StoreFixture *fixture, gconstpointer data)
 {
     Store *store = fixture->store;
     JobId id = fixture_add(store, "");
@@ -378,7 +357,7 @@ static void assert_not_appended(Store *store, JobId id, int attempt, const char 
     g_assert_error(error, STORE_ERROR, STORE_ERROR_STATE);
 }
 
-static void test_forbidden_moves(Fixture *fixture, gconstpointer data)
+static void test_forbidden_moves(StoreFixture *fixture, gconstpointer data)
 {
     Store *store = fixture->store;
     JobId id = fixture_add(store, "");
@@ -401,7 +380,7 @@ static void test_forbidden_moves(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(events->len, ==, 3);
 }
 
-static void test_events_stay(Fixture *fixture, gconstpointer data)
+static void test_events_stay(StoreFixture *fixture, gconstpointer data)
 {
     sqlite3 *db = store_get_db(fixture->store);
 
@@ -414,7 +393,7 @@ static void test_events_stay(Fixture *fixture, gconstpointer data)
 }
 
 /* The check finds what somebody changed by hand. */
-static void test_check_finds(Fixture *fixture, gconstpointer data)
+static void test_check_finds(StoreFixture *fixture, gconstpointer data)
 {
     static const char *const spoils[] = {
         "UPDATE jobs SET step = 7",
@@ -460,7 +439,7 @@ static bool try_grant(Store *store, JobId id, int attempt, int64_t at_ms, GError
     return store_grant_lease(store, &lease, error);
 }
 
-static void test_device_is_held_once(Fixture *fixture, gconstpointer data)
+static void test_device_is_held_once(StoreFixture *fixture, gconstpointer data)
 {
     JobId a = fixture_add(fixture->store, "");
     JobId b = fixture_add(fixture->store, "");
@@ -482,7 +461,7 @@ static void test_device_is_held_once(Fixture *fixture, gconstpointer data)
 }
 
 /* The wall clock goes back an hour between two leases: they still follow each other. */
-static void test_clock_goes_back(Fixture *fixture, gconstpointer data)
+static void test_clock_goes_back(StoreFixture *fixture, gconstpointer data)
 {
     JobId a = fixture_add(fixture->store, "");
     g_autoptr(GPtrArray) leases = NULL;
@@ -502,7 +481,7 @@ static void test_clock_goes_back(Fixture *fixture, gconstpointer data)
     g_assert_cmpint(second->granted_at_ms, ==, first->granted_at_ms + first->used_ms);
 }
 
-static void test_used_time_only_grows(Fixture *fixture, gconstpointer data)
+static void test_used_time_only_grows(StoreFixture *fixture, gconstpointer data)
 {
     JobId a = fixture_add(fixture->store, "");
     g_autoptr(GPtrArray) leases = NULL;
@@ -519,7 +498,7 @@ static void test_used_time_only_grows(Fixture *fixture, gconstpointer data)
 
 /* ---- failures of the disk ---- */
 
-static void test_disk_full(Fixture *fixture, gconstpointer data)
+static void test_disk_full(StoreFixture *fixture, gconstpointer data)
 {
     sqlite3 *db = store_get_db(fixture->store);
     JobId id = fixture_add(fixture->store, "");
@@ -646,7 +625,7 @@ static void stop_everywhere(Store *store, const Write *write)
     g_assert_cmpint(stopped, >, 5);
 }
 
-static void test_stopped_anywhere(Fixture *fixture, gconstpointer data)
+static void test_stopped_anywhere(StoreFixture *fixture, gconstpointer data)
 {
     (void)data;
     for (size_t i = 0; i < G_N_ELEMENTS(writes); i++)
@@ -657,7 +636,7 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        void (*run)(Fixture *fixture, gconstpointer data);
+        void (*run)(StoreFixture *fixture, gconstpointer data);
     } tests[] = {
         {"private", test_private},
         {"refuses-open-folder", test_refuses_open_folder},
@@ -687,7 +666,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strdup_printf("/store/%s", tests[i].name);
 
-        g_test_add(path, Fixture, NULL, set_up, tests[i].run, tear_down);
+        g_test_add(path, StoreFixture, NULL, fixture_set_up, tests[i].run, fixture_tear_down);
     }
     return g_test_run();
 }

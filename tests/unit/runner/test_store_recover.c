@@ -11,25 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct {
-    char *dir;
-    Store *store;
-} Fixture;
-
-static void set_up(Fixture *fixture, gconstpointer data)
-{
-    (void)data;
-    fixture->dir = fixture_make_dir();
-    fixture->store = fixture_open(fixture->dir);
-}
-
-static void tear_down(Fixture *fixture, gconstpointer data)
-{
-    (void)data;
-    store_close(fixture->store);
-    fixture_remove_dir(fixture->dir);
-}
-
 static void recover(Store *store)
 {
     g_autoptr(GError) error = NULL;
@@ -102,7 +83,7 @@ static void kill_owner(const Owner *owner)
     close(owner->said);
 }
 
-static void test_owner_dies(Fixture *fixture, gconstpointer data)
+static void test_owner_dies(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     Owner owner = start_owner(fixture->dir, id);
@@ -140,7 +121,7 @@ static void test_owner_dies(Fixture *fixture, gconstpointer data)
 }
 
 /* A job nobody has begun stays pending, and says that nobody runs it. */
-static void test_pending_without_owner(Fixture *fixture, gconstpointer data)
+static void test_pending_without_owner(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     g_autoptr(Job) job = NULL;
@@ -168,7 +149,7 @@ static void cancel(Store *store, JobId id, bool now, Job **job)
     g_assert_no_error(error);
 }
 
-static void test_cancel_pending(Fixture *fixture, gconstpointer data)
+static void test_cancel_pending(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     g_autoptr(Job) job = NULL;
@@ -182,7 +163,7 @@ static void test_cancel_pending(Fixture *fixture, gconstpointer data)
     fixture_check(fixture->store);
 }
 
-static void test_cancel_owned(Fixture *fixture, gconstpointer data)
+static void test_cancel_owned(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     Owner owner = start_owner(fixture->dir, id);
@@ -212,7 +193,7 @@ static void test_cancel_owned(Fixture *fixture, gconstpointer data)
     fixture_check(fixture->store);
 }
 
-static void test_cancel_ownerless(Fixture *fixture, gconstpointer data)
+static void test_cancel_ownerless(StoreFixture *fixture, gconstpointer data)
 {
     JobId id = fixture_add(fixture->store, "");
     Owner owner = start_owner(fixture->dir, id);
@@ -227,7 +208,7 @@ static void test_cancel_ownerless(Fixture *fixture, gconstpointer data)
     fixture_check(fixture->store);
 }
 
-static void test_cancel_what_is_not_there(Fixture *fixture, gconstpointer data)
+static void test_cancel_what_is_not_there(StoreFixture *fixture, gconstpointer data)
 {
     JobId none = {77};
     g_autoptr(GError) error = NULL;
@@ -239,7 +220,7 @@ static void test_cancel_what_is_not_there(Fixture *fixture, gconstpointer data)
 
 /* ---- a bill that cannot be posted ---- */
 
-static void test_unpostable_bill(Fixture *fixture, gconstpointer data)
+static void test_unpostable_bill(StoreFixture *fixture, gconstpointer data)
 {
     JobId bad = fixture_add(fixture->store, "name: bad");
     JobId good = fixture_add(fixture->store, "name: good");
@@ -384,7 +365,7 @@ static void check_ledger(Store *store)
     g_assert_cmpint(ABS(balance_of(store)), ==, total);
 }
 
-static void kill_once(Fixture *fixture, GHashTable *known, GRand *rand)
+static void kill_once(StoreFixture *fixture, GHashTable *known, GRand *rand)
 {
     guint32 seed = g_rand_int(rand);
     gint64 until = g_get_monotonic_time() + g_rand_int_range(rand, 0, 30000);
@@ -411,7 +392,7 @@ static void kill_once(Fixture *fixture, GHashTable *known, GRand *rand)
     check_known(fixture->store, known);
 }
 
-static void test_kill_anywhere(Fixture *fixture, gconstpointer data)
+static void test_kill_anywhere(StoreFixture *fixture, gconstpointer data)
 {
     enum { KILLS = 100 };
     guint32 seed = g_test_rand_int() < 0 ? 1 : (guint32)g_test_rand_int();
@@ -431,7 +412,7 @@ int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        void (*run)(Fixture *fixture, gconstpointer data);
+        void (*run)(StoreFixture *fixture, gconstpointer data);
     } tests[] = {
         {"owner-dies", test_owner_dies},
         {"pending-without-owner", test_pending_without_owner},
@@ -447,7 +428,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strdup_printf("/recover/%s", tests[i].name);
 
-        g_test_add(path, Fixture, NULL, set_up, tests[i].run, tear_down);
+        g_test_add(path, StoreFixture, NULL, fixture_set_up, tests[i].run, fixture_tear_down);
     }
     return g_test_run();
 }
